@@ -1,0 +1,167 @@
+// What is asked of a data plane, what it answers, what it reports: plain values. RFC 4301's nouns.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "core/base/address.hpp"
+#include "core/base/iana.hpp"
+#include "core/base/result.hpp"
+#include "core/base/secret.hpp"
+#include "core/base/time.hpp"
+#include "core/base/traffic_selector.hpp"
+
+namespace imago::data_plane {
+
+using spi = std::uint32_t;  // host order; 1..255 are reserved (RFC 4303 §2.1), 0 means none
+
+enum class mode : std::uint8_t { tunnel, transport };
+enum class direction : std::uint8_t { inbound, outbound };
+
+// An ESP SA is known by its direction, the address of its receiving end and its SPI.
+struct sa_id {
+  data_plane::direction direction{};
+  ip_address destination;
+  data_plane::spi spi = 0;
+  friend auto operator<=>(const sa_id&, const sa_id&) = default;
+};
+
+// Limits after which an SA may not be used (hard) or asks to be replaced (soft). 0: none.
+// Time limits are the child_sa actor's; a data plane counts octets and packets.
+struct lifetime {
+  std::uint64_t soft_octets = 0;
+  std::uint64_t hard_octets = 0;
+  std::uint64_t soft_packets = 0;
+  std::uint64_t hard_packets = 0;
+  friend auto operator<=>(const lifetime&, const lifetime&) = default;
+};
+
+// One ESP SA. Move-only, since it carries keys.
+struct sa_parameters {
+  sa_id id;
+  ip_address source;  // outer address of the sending end
+  data_plane::mode mode = data_plane::mode::tunnel;
+  std::uint32_t reqid = 0;  // ties an SA to the policies that use it; never 0
+  encryption_algorithm encryption{};
+  std::uint16_t key_bits =
+      0;                  // of the encryption key, salt not counted; 0 where there is no choice
+  secret encryption_key;  // AEAD: key, then the 4-octet salt (RFC 4106 §8.1, RFC 7634 §2)
+  integrity_algorithm integrity = integrity_algorithm::none;
+  secret integrity_key;
+  bool uses_esn = false;                // RFC 4303 §2.2.1
+  std::uint32_t replay_window = 64;     // packets; inbound only; 0: no check; at most 4096
+  std::optional<endpoint> encap_local;  // both set: ESP in UDP (RFC 3948)
+  std::optional<endpoint> encap_remote;
+  data_plane::lifetime lifetime;
+  // The selectors the inner packets of this SA must fit, seen from this end; checked inbound
+  // (RFC 4301 §5.2).
+  traffic_selectors local_selectors;
+  traffic_selectors remote_selectors;
+  // Report sa_first_used once when the first packet is accepted; inbound only.
+  bool reports_first_use = false;
+};
+
+// One entry of the SPD: what is sent from local to remote leaves by the newest outbound SA of
+// `reqid`; what comes back must have come by an inbound SA of `reqid`.
+struct policy {
+  std::uint32_t reqid = 0;
+  data_plane::mode mode = data_plane::mode::tunnel;
+  traffic_selectors local_selectors;
+  traffic_selectors remote_selectors;
+  ip_address outer_local;
+  ip_address outer_remote;
+  // Wanted: routes to remote_selectors that lead here, with a source address inside
+  // local_selectors where this host has one. Tunnel mode only.
+  bool installs_routes = true;
+  friend auto operator<=>(const policy&, const policy&) = default;
+};
+
+// --- requests: commands, verb_noun -------------------------------------------------------------
+
+// Makes a larval inbound SA with an SPI not in use: packets for it wait (bounded) for install_sa.
+struct allocate_spi {
+  ip_address local;  // the receiving end
+  ip_address remote;
+};
+// Inbound: promotes the larval SA of that SPI (no_such_sa if there is none), then releases what
+// waited, in order. Outbound: becomes the SA that its reqid's policies use. Policies, if any, are
+// installed in the same step: all of it happens or nothing.
+struct install_sa {
+  sa_parameters sa;
+  std::vector<policy> policies;
+};
+// Larval, mature or dying: it goes, its keys are wiped. no_such_sa if there is none.
+struct remove_sa {
+  sa_id id;
+};
+struct install_policy {
+  data_plane::policy policy;
+};
+struct remove_policy {
+  data_plane::policy policy;  // not_found unless installed exactly so; routes go with it
+};
+// New outer addresses or encapsulation ports for an SA in use (NAT remap).
+struct update_sa {
+  sa_id id;
+  endpoint encap_local;
+  endpoint encap_remote;
+};
+struct query_sa {
+  sa_id id;
+};
+// Removes every SA and policy of this back-end.
+struct flush {};
+
+using request = std::variant<allocate_spi, install_sa, remove_sa, install_policy, remove_policy,
+                             update_sa, query_sa, flush>;
+
+// --- replies -----------------------------------------------------------------------------------
+
+struct spi_allocated {
+  data_plane::spi spi = 0;
+};
+struct done {};
+struct sa_usage {
+  std::uint64_t octets = 0;  // of inner packets
+  std::uint64_t packets = 0;
+  std::optional<instant> last_used;
+  std::uint64_t replayed = 0;  // dropped by the anti-replay window
+  std::uint64_t integrity_failed = 0;
+  std::uint64_t selector_mismatched = 0;
+};
+using reply = result<std::variant<done, spi_allocated, sa_usage>>;
+
+// --- events: facts -----------------------------------------------------------------------------
+
+// The first packet was accepted on an inbound SA that had reports_first_use (RFC 7296 §2.8).
+struct sa_first_used {
+  sa_id id;
+};
+// A soft limit (is_hard false: once) or hard limit was reached; the sequence numbers of a
+// non-ESN SA running out counts as both in their turn (RFC 4303 §3.3.3).
+struct lifetime_reached {
+  sa_id id;
+  bool is_hard = false;
+};
+// A packet met a policy whose reqid has no outbound SA.
+struct sa_acquired {
+  std::uint32_t reqid = 0;
+  traffic_selector local;  // of the packet
+  traffic_selector remote;
+};
+// An authenticated packet came from another UDP endpoint than the SA's encap_remote (RFC 7296
+// §2.23).
+struct remote_endpoint_changed {
+  sa_id id;
+  endpoint remote;
+};
+using event = std::variant<sa_first_used, lifetime_reached, sa_acquired, remote_endpoint_changed>;
+
+std::string_view name_of(const request& request);  // "install_sa"
+std::string_view name_of(const event& event);
+std::string text_of(const sa_id& id);  // "in c0ffee01@192.0.2.1"
+
+}  // namespace imago::data_plane

@@ -22,6 +22,9 @@ inline constexpr std::size_t fragment_count_max = 128;
 // A peer's chain: end entity, intermediates, no more than a deep hierarchy needs.
 inline constexpr std::size_t certificate_count_max = 10;
 
+// A message reassembled from fragments: what one UDP datagram could have held.
+inline constexpr std::size_t reassembled_size_max = 65535;
+
 // --- data plane ---
 // Packets that wait for a larval SA: what arrives in one round trip of a busy TCP start.
 inline constexpr std::size_t larval_queue_packets_max = 64;

@@ -1,0 +1,335 @@
+#include "kernel_if/fake/fake_backend.hpp"
+
+#include <algorithm>
+#include <functional>
+
+#include "kernel_if/checks.hpp"
+
+namespace imago::kernel_if {
+
+using namespace data_plane;
+
+// Counts a sink call that runs outside the mutex, so that stop() can wait for it.
+class fake_backend::sink_call {
+ public:
+  explicit sink_call(fake_backend& owner) : owner_{owner} {
+    std::lock_guard lock{owner_.mutex_};
+    sink_ = owner_.sink_;
+    owner_.calls_.push_back(std::this_thread::get_id());
+  }
+  ~sink_call() {
+    std::lock_guard lock{owner_.mutex_};
+    auto& calls = owner_.calls_;
+    calls.erase(std::find(calls.begin(), calls.end(), std::this_thread::get_id()));
+    owner_.call_ended_.notify_all();
+  }
+  sink_call(const sink_call&) = delete;
+  sink_call& operator=(const sink_call&) = delete;
+  backend_sink* sink() const { return sink_; }
+
+ private:
+  fake_backend& owner_;
+  backend_sink* sink_ = nullptr;
+};
+
+namespace {
+
+sa_id inbound_id(const ip_address& local, spi number) {
+  return {direction::inbound, local, number};
+}
+
+std::size_t fingerprint(const sa_parameters& sa) {
+  std::string octets = to_text(sa.encryption_key.view()) + "/" + to_text(sa.integrity_key.view());
+  auto number = std::hash<std::string>{}(octets);
+  wipe(octets.data(), octets.size());
+  return number;
+}
+
+fake_sa without_keys(const sa_parameters& sa, std::uint64_t order) {
+  fake_sa out;
+  out.id = sa.id;
+  out.source = sa.source;
+  out.mode = sa.mode;
+  out.reqid = sa.reqid;
+  out.encryption = sa.encryption;
+  out.key_bits = sa.key_bits;
+  out.integrity = sa.integrity;
+  out.key_fingerprint = fingerprint(sa);
+  out.uses_esn = sa.uses_esn;
+  out.replay_window = sa.replay_window;
+  out.encap_local = sa.encap_local;
+  out.encap_remote = sa.encap_remote;
+  out.lifetime = sa.lifetime;
+  out.local_selectors = sa.local_selectors;
+  out.remote_selectors = sa.remote_selectors;
+  out.reports_first_use = sa.reports_first_use;
+  out.installed_order = order;
+  return out;
+}
+
+}  // namespace
+
+status fake_backend::start(backend_sink& sink) {
+  std::lock_guard lock{mutex_};
+  if (sink_) return {errc::already_exists, "fake data plane"};
+  sink_ = &sink;
+  holds_replies_ = holds_replies_ || options_.holds_replies;
+  return {};
+}
+
+void fake_backend::stop() {
+  std::unique_lock lock{mutex_};
+  sink_ = nullptr;
+  sas_.clear();
+  larval_.clear();
+  policies_.clear();
+  held_.clear();
+  // A call on this very thread is our caller: it cannot end before we return.
+  call_ended_.wait(lock, [this] {
+    return std::all_of(calls_.begin(), calls_.end(),
+                       [](auto id) { return id == std::this_thread::get_id(); });
+  });
+}
+
+void fake_backend::submit(request_id id, data_plane::request request) {
+  std::string name{name_of(request)};
+  int times = 1;
+  std::optional<data_plane::reply> reply;
+  {
+    std::lock_guard lock{mutex_};
+    if (!sink_) return;
+    submitted_.push_back(name);
+    auto spoilt = take_fault(name);
+    auto action = spoilt ? std::optional{spoilt->action} : std::nullopt;
+    if (action == fault_action::lose_request) return;
+    if (action == fault_action::refuse) {
+      reply = data_plane::reply{spoilt->code, name};
+    } else {
+      reply = std::visit([this](auto& one) { return carry_out(one); }, request);
+    }
+    if (action == fault_action::lose_reply) return;
+    if (action == fault_action::fail_late) reply = data_plane::reply{spoilt->code, name};
+    if (action == fault_action::repeat_reply) times = 2;
+    if (holds_replies_ || action == fault_action::hold) {
+      for (int i = 0; i < times; ++i) held_.push_back({id, name, *reply});
+      return;
+    }
+  }
+  give_now(id, *reply, times);
+}
+
+void fake_backend::give_now(request_id id, const data_plane::reply& reply, int times) {
+  sink_call call{*this};
+  for (int i = 0; i < times && call.sink(); ++i) call.sink()->on_reply(id, reply);
+}
+
+std::optional<fault> fake_backend::take_fault(std::string_view request) {
+  std::optional<fault> hit;
+  for (auto at = faults_.begin(); at != faults_.end();) {
+    if (!at->request.empty() && at->request != request) {
+      ++at;
+    } else if (at->nth > 1) {
+      --at->nth;
+      ++at;
+    } else if (hit) {
+      ++at;
+    } else {
+      hit = *at;
+      at = at->nth == 0 ? at + 1 : faults_.erase(at);
+    }
+  }
+  return hit;
+}
+
+// --- requests ------------------------------------------------------------------------------------
+
+data_plane::reply fake_backend::carry_out(allocate_spi& request) {
+  auto in_use = [&](spi number) {
+    auto same = [&](const auto& entry) {
+      return entry.first.direction == direction::inbound && entry.first.spi == number;
+    };
+    return std::any_of(sas_.begin(), sas_.end(), same) ||
+           std::any_of(larval_.begin(), larval_.end(), same);
+  };
+  spi number = 0;
+  do {
+    number = options_.random ? static_cast<spi>(options_.random->number()) : next_spi_++;
+  } while (number < 256 || in_use(number));
+  auto id = inbound_id(request.local, number);
+  larval_[id] = {id, request.remote};
+  return spi_allocated{number};
+}
+
+data_plane::reply fake_backend::carry_out(install_sa& request) {
+  const auto& sa = request.sa;
+  if (auto checked = check_parameters(sa); !checked) return checked.failure();
+  for (const auto& policy : request.policies)
+    if (auto checked = check_policy(policy); !checked) return checked.failure();
+  if (sas_.count(sa.id) != 0) return {errc::already_exists, text_of(sa.id)};
+  if (sa.id.direction == direction::inbound && larval_.erase(sa.id) == 0)
+    return {errc::no_such_sa, text_of(sa.id)};
+  sas_[sa.id] = without_keys(sa, ++installed_count_);
+  for (const auto& policy : request.policies) ++policies_[policy];
+  return done{};
+}
+
+data_plane::reply fake_backend::carry_out(remove_sa& request) {
+  if (sas_.erase(request.id) + larval_.erase(request.id) == 0)
+    return {errc::no_such_sa, text_of(request.id)};
+  return done{};
+}
+
+data_plane::reply fake_backend::carry_out(install_policy& request) {
+  if (auto checked = check_policy(request.policy); !checked) return checked.failure();
+  ++policies_[request.policy];
+  return done{};
+}
+
+data_plane::reply fake_backend::carry_out(remove_policy& request) {
+  auto at = policies_.find(request.policy);
+  if (at == policies_.end())
+    return {errc::not_found, "policy " + text_of(request.policy.remote_selectors)};
+  if (--at->second == 0) policies_.erase(at);
+  return done{};
+}
+
+data_plane::reply fake_backend::carry_out(update_sa& request) {
+  auto at = sas_.find(request.id);
+  if (at == sas_.end()) return {errc::no_such_sa, text_of(request.id)};
+  at->second.encap_local = request.encap_local;
+  at->second.encap_remote = request.encap_remote;
+  return done{};
+}
+
+data_plane::reply fake_backend::carry_out(query_sa& request) {
+  auto at = sas_.find(request.id);
+  if (at == sas_.end()) return {errc::no_such_sa, text_of(request.id)};
+  return at->second.usage;
+}
+
+data_plane::reply fake_backend::carry_out(flush&) {
+  sas_.clear();
+  larval_.clear();
+  policies_.clear();
+  return done{};
+}
+
+// --- tests ---------------------------------------------------------------------------------------
+
+void fake_backend::inject_fault(fault what) {
+  std::lock_guard lock{mutex_};
+  faults_.push_back(std::move(what));
+}
+
+void fake_backend::clear_faults() {
+  std::lock_guard lock{mutex_};
+  faults_.clear();
+}
+
+void fake_backend::set_holding(bool holds) {
+  std::lock_guard lock{mutex_};
+  holds_replies_ = holds;
+}
+
+std::vector<held_reply> fake_backend::held() const {
+  std::lock_guard lock{mutex_};
+  std::vector<held_reply> list;
+  for (const auto& one : held_) list.push_back({one.id, one.request});
+  return list;
+}
+
+bool fake_backend::give(request_id id, bool keeps) {
+  std::optional<data_plane::reply> reply;
+  {
+    std::lock_guard lock{mutex_};
+    auto at = std::find_if(held_.begin(), held_.end(), [&](auto& one) { return one.id == id; });
+    if (at == held_.end()) return false;
+    reply = at->reply;
+    if (!keeps) held_.erase(at);
+  }
+  give_now(id, *reply, 1);
+  return true;
+}
+
+bool fake_backend::step() {
+  auto waiting = held();
+  return !waiting.empty() && give(waiting.front().id, false);
+}
+
+bool fake_backend::step(request_id id) { return give(id, false); }
+bool fake_backend::step_and_keep(request_id id) { return give(id, true); }
+
+void fake_backend::step_all() {
+  while (step()) {
+  }
+}
+
+bool fake_backend::drop(request_id id) {
+  std::lock_guard lock{mutex_};
+  auto at = std::find_if(held_.begin(), held_.end(), [&](auto& one) { return one.id == id; });
+  if (at == held_.end()) return false;
+  held_.erase(at);
+  return true;
+}
+
+void fake_backend::inject_event(data_plane::event event) {
+  sink_call call{*this};
+  if (call.sink()) call.sink()->on_event(std::move(event));
+}
+
+status fake_backend::set_usage(const sa_id& id, sa_usage usage) {
+  std::lock_guard lock{mutex_};
+  auto at = sas_.find(id);
+  if (at == sas_.end()) return {errc::no_such_sa, text_of(id)};
+  at->second.usage = usage;
+  return {};
+}
+
+std::optional<sa_id> fake_backend::outbound_sa_of(std::uint32_t reqid) const {
+  std::lock_guard lock{mutex_};
+  const fake_sa* newest = nullptr;
+  for (const auto& [id, sa] : sas_) {
+    if (id.direction != direction::outbound || sa.reqid != reqid) continue;
+    if (!newest || sa.installed_order > newest->installed_order) newest = &sa;
+  }
+  if (!newest) return std::nullopt;
+  return newest->id;
+}
+
+std::vector<fake_sa> fake_backend::sas() const {
+  std::lock_guard lock{mutex_};
+  std::vector<fake_sa> list;
+  for (const auto& [id, sa] : sas_) list.push_back(sa);
+  return list;
+}
+
+std::vector<policy> fake_backend::policies() const {
+  std::lock_guard lock{mutex_};
+  std::vector<policy> list;
+  for (const auto& [policy, count] : policies_) list.push_back(policy);
+  return list;
+}
+
+std::vector<fake_larval> fake_backend::larval() const {
+  std::lock_guard lock{mutex_};
+  std::vector<fake_larval> list;
+  for (const auto& [id, one] : larval_) list.push_back(one);
+  return list;
+}
+
+std::vector<std::string> fake_backend::submitted() const {
+  std::lock_guard lock{mutex_};
+  return submitted_;
+}
+
+bool fake_backend::is_empty() const {
+  std::lock_guard lock{mutex_};
+  return sas_.empty() && larval_.empty() && policies_.empty();
+}
+
+bool fake_backend::is_started() const {
+  std::lock_guard lock{mutex_};
+  return sink_ != nullptr;
+}
+
+}  // namespace imago::kernel_if

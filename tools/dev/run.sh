@@ -1,0 +1,66 @@
+# demo, fuzz, bench, docs
+
+run_demo() {
+  case " $* " in *" --help "* | *" -h "*) exec tools/demo --help ;; esac
+  setup_packages
+  build_preset release imagod imagoctl || exit 1
+  exec tools/demo --build build/release "$@"
+}
+
+fuzz_one() { # TARGET SECONDS
+  local target=$1 seconds=$2 name corpus
+  name=$(basename "$target")
+  corpus=build/fuzz/corpus/$name
+  mkdir -p "$corpus" build/fuzz/crashes
+  local seeds=tests/fuzz/corpus/${name#fuzz_}
+  [ -d "$seeds" ] || seeds=
+  "$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 -print_final_stats=1 \
+    -artifact_prefix="build/fuzz/crashes/$name-" "$corpus" $seeds
+}
+
+run_fuzz() {
+  local seconds=${1:-60} target found=0
+  [[ $seconds =~ ^[0-9]+$ ]] || die "fuzz takes a number of seconds, not '$seconds'"
+  setup_packages
+  build_preset fuzz || exit 1
+  export_sanitizer_options
+  for target in build/fuzz/tests/fuzz/fuzz_*; do
+    [ -f "$target" ] && [ -x "$target" ] || continue
+    found=$((found + 1))
+    STEP_TAIL=30 step "$(basename "$target")" fuzz_one "$target" "$seconds" &&
+      say "   $(grep -h -E 'stat::number_of_executed_units' "$LOGS/$(basename "$target").log" | tr -s ' ')"
+  done
+  [ $found -gt 0 ] || die "no fuzz target in build/fuzz/tests/fuzz"
+  if [ ${#failed_steps[@]} -gt 0 ]; then
+    say "inputs that fail: build/fuzz/crashes/; to replay one: build/fuzz/tests/fuzz/TARGET FILE"
+    exit 1
+  fi
+}
+
+run_bench() {
+  local name=handshake
+  if [ $# -gt 0 ] && [[ $1 != -* ]]; then
+    name=$1
+    shift
+  fi
+  setup_packages
+  build_preset release || exit 1
+  local program
+  for program in "build/release/bench/$name" "build/release/bench/bench_$name"; do
+    [ -f "$program" ] && [ -x "$program" ] && exec "$program" "$@"
+  done
+  die "there is no benchmark '$name' in bench/"
+}
+
+run_docs() {
+  step docs-links python3 tools/lint.py --only links || exit 1
+  mkdir -p build/docs
+  local page
+  for page in docs/man/*.[1-9]; do
+    if command -v man >/dev/null; then
+      step "docs-$(basename "$page")" man --warnings -P cat -l "$page" || exit 1
+      cp "$LOGS/docs-$(basename "$page").log" "build/docs/$(basename "$page").txt"
+    fi
+  done
+  say "documents: README.md $(ls docs/*.md 2>/dev/null | tr '\n' ' ')"
+}

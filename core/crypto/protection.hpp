@@ -53,6 +53,7 @@ class protection {
   struct state;
   explicit protection(std::unique_ptr<state> state);
   std::unique_ptr<state> state_;
+  friend struct protection_probe;  // tests reach the IV counter through it
 };
 
 }  // namespace imago::crypto

@@ -40,7 +40,7 @@ tidy() {
   known=$(grep -o '"file": "[^"]*"' "$1/compile_commands.json" | cut -d'"' -f4)
   while read -r file; do
     grep -qxF -e "$PWD/$file" <<<"$known" && printf '%s\n' "$file"
-  done | xargs -r -n 1 -P "$(build_jobs)" clang-tidy --quiet -p "$1"
+  done | xargs -r -n 1 -P "$(build_jobs)" clang-tidy --quiet -p "$1" 2> >(grep -v ' generated\.$' >&2)
 }
 tidy_changed() { changed_files | head -n "$TIDY_FILES_MAX" | tidy "$1"; }
 tidy_all() { source_files | grep '\.cpp$' | tidy "$1"; }
@@ -51,7 +51,8 @@ lint_steps() {
   step lint-format check_format || status=1
   STEP_TAIL=60 step lint-rules python3 tools/lint.py || status=1
   step lint-scripts check_scripts || status=1
-  [ -f build/dev/compile_commands.json ] || step configure-dev cmake --preset dev || return 1
+  # Configured again, so that new files are known to the compilation database.
+  step lint-configure cmake --preset dev || return 1
   if [ "${1:-}" = --full ]; then
     STEP_TAIL=40 step lint-tidy-all tidy_all build/dev || status=1
   else

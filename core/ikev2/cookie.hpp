@@ -10,8 +10,8 @@
 namespace imago::ikev2 {
 
 // Cookie = version of the secret (1 octet) | first 16 octets of HMAC-SHA2-256(secret, Ni | address
-// | SPIi). The secret changes every `secret_lifetime`; the previous one is still accepted. Not
-// thread-safe.
+// | SPIi). The secret changes every `secret_lifetime`; the previous one is still accepted until it
+// is two lifetimes old. Not thread-safe.
 class cookie_jar {
  public:
   cookie_jar(const crypto::library& library, random_source& random, duration secret_lifetime);

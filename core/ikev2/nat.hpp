@@ -7,6 +7,7 @@
 namespace imago::ikev2 {
 
 // SHA-1(SPIi | SPIr | address | port): the data of both NAT_DETECTION_* notifies.
+// Empty if OpenSSL has no SHA-1; then every comparison fails, which means "there is a NAT".
 bytes nat_detection_hash(const crypto::library& library, std::uint64_t initiator_spi,
                          std::uint64_t responder_spi, const endpoint& at);
 

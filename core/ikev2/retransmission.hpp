@@ -9,7 +9,7 @@ namespace imago::ikev2 {
 struct retransmission_policy {
   duration first_delay = std::chrono::milliseconds{1000};
   double factor = 1.8;
-  unsigned tries_max = 7;  // retransmissions; with the defaults about 75 s pass until giving up
+  unsigned tries_max = 7;  // retransmissions; with the defaults two minutes pass until giving up
   double jitter = 0.2;     // a delay is drawn from [1 - jitter, 1] times the nominal one
   duration delay_max = std::chrono::seconds{60};
 };

@@ -25,8 +25,36 @@ inline constexpr std::size_t certificate_count_max = 10;
 // A message reassembled from fragments: what one UDP datagram could have held.
 inline constexpr std::size_t reassembled_size_max = 65535;
 
+// --- configuration ---
+// A file of ten thousand connections has some 10 MiB; nobody writes more by hand or by generator.
+inline constexpr std::size_t config_text_size_max = 16 * 1024 * 1024;
+// Includes nest in conf.d style twice or thrice; this stops a file that includes itself.
+inline constexpr int config_include_depth_max = 16;
+// A file per connection is usual in conf.d; with the depth this bounds what an include can cost.
+inline constexpr std::size_t config_file_count_max = 16384;
+// connections.<conn>.local.cert<x> is four deep; also the longest chain of references.
+inline constexpr int config_section_depth_max = 16;
+// Settings and sections, those inherited by references counted each time: ten thousand connections
+// of a hundred items. References double with each level, so the count must be bounded.
+inline constexpr std::size_t config_item_count_max = 1'000'000;
+inline constexpr std::size_t config_name_size_max = 256;     // as swanctl has it
+inline constexpr std::size_t config_value_size_max = 65535;  // what a vici value can carry
+inline constexpr std::size_t config_list_count_max = 1024;   // items of one comma-separated list
+// An operator mends one screen of errors, then runs it again.
+inline constexpr std::size_t config_error_count_max = 20;
+// The longest chains with PQC keys have some 100 KiB; a folder may hold anything by mistake.
+inline constexpr std::size_t credential_size_max = 1024 * 1024;
+
 // --- data plane ---
 // Packets that wait for a larval SA: what arrives in one round trip of a busy TCP start.
 inline constexpr std::size_t larval_queue_packets_max = 64;
+
+// --- infrastructure of the actors ---
+// Jobs that wait for a crypto thread. At about 1 ms a job, 1024 are the second after which a peer
+// retransmits anyway (RFC 7296 §2.1): what would wait longer is better shed.
+inline constexpr std::size_t crypto_queue_max = 1024;
+// Facts that wait for the journal's thread: some 5 facts for each of 1600 handshakes at once, about
+// 4 MB. More than that nobody reads; it is counted instead.
+inline constexpr std::size_t journal_queue_max = 8192;
 
 }  // namespace imago::limits

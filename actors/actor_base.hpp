@@ -1,0 +1,52 @@
+// The base of every actor: counted in the census, never prints, never ends silently.
+//
+// What CAF would write to stderr (an unexpected message, an exception) becomes a fact. An exception
+// ends the actor, with a reason, and its observers learn it by DOWN.
+//
+// An actor's members live until its last strong handle goes, which may be later than its end. What
+// must go at the end (a digest, keys, timers) is released in on_exit(); an override calls
+// actor_base::on_exit().
+#pragma once
+
+#include <memory>
+
+#include <caf/event_based_actor.hpp>
+
+#include "actors/census.hpp"
+#include "actors/journal.hpp"
+
+namespace imago::actors {
+
+class actor_base : public caf::event_based_actor {
+ public:
+  // `kind` is a literal, "ike_sa": the actor's name in CAF, in the census and in facts.
+  actor_base(caf::actor_config& config, static_text kind, const std::shared_ptr<census>& counted,
+             std::shared_ptr<journal> facts);
+  ~actor_base() override;
+
+  const char* name() const override { return kind_.view().data(); }
+
+  // The sanitizer of threads cannot see inside libcaf_core: these tell it what CAF's lock-free
+  // mailbox and reference counts order. Otherwise they only pass on.
+  using caf::abstract_actor::enqueue;
+  void enqueue(caf::mailbox_element_ptr what, caf::execution_unit* host) override;
+  resume_result resume(caf::execution_unit* host, std::size_t count_max) override;
+  caf::invoke_message_result consume(caf::mailbox_element& what) override;
+  bool cleanup(caf::error&& reason, caf::execution_unit* host) override;
+
+ protected:
+  journal& facts() const { return *facts_; }
+
+ private:
+  static caf::result<caf::message> on_unexpected(caf::scheduled_actor* self,
+                                                 caf::message_view& what);
+  static caf::error on_exception(caf::scheduled_actor* self, std::exception_ptr& what);
+  static void on_unexpected_down(caf::scheduled_actor* self, caf::down_msg& what);
+  static void on_unexpected_error(caf::scheduled_actor* self, caf::error& what);
+
+  static_text kind_;
+  census::entry counted_;
+  std::shared_ptr<journal> facts_;
+};
+
+}  // namespace imago::actors

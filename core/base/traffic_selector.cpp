@@ -59,6 +59,7 @@ std::optional<traffic_selector> traffic_selector::intersection(
 
 std::vector<ip_prefix> traffic_selector::prefixes() const {
   std::vector<ip_prefix> list;
+  if (family() != end_address.family() || end_address < start_address) return list;
   auto at = start_address;
   auto bits = static_cast<std::uint8_t>(at.size() * 8);
   for (;;) {
@@ -77,7 +78,7 @@ std::vector<ip_prefix> traffic_selector::prefixes() const {
 
 std::string traffic_selector::text() const {
   std::string text;
-  auto list = start_address <= end_address ? prefixes() : std::vector<ip_prefix>{};
+  auto list = prefixes();
   if (list.size() == 1) {
     text = list.front().text();
   } else {

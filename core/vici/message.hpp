@@ -74,10 +74,11 @@ class segmenter {
   status add(bytes_view octets);
   // The next whole segment, without its length.
   std::optional<bytes> next();
-  bool has_partial() const { return !buffer_.empty(); }
+  bool has_partial() const { return start_ != buffer_.size(); }
 
  private:
   bytes buffer_;
+  std::size_t start_ = 0;  // of what has not been handed out yet
 };
 
 }  // namespace imago::vici

@@ -40,15 +40,17 @@ struct message {
 result<payloads> parse_payloads(payload_type first, bytes_view chain);
 result<message> parse_message(bytes_view datagram);
 
-// The chain's octets; its first type is type_of(payloads.front()) or none.
+// The chain's octets; its first type is type_of(payloads.front()) or none. Empty if it cannot be
+// said: a payload over 65535 octets, a count over its field, a sealed payload that is not the last.
 bytes encode_payloads(const payloads& payloads);
-// Header and payloads; next_payload and length are filled in. Not for SK or SKF: see
-// encode_encrypted_prefix.
+// Header and payloads; next_payload and length are filled in. Empty as above. An SK or SKF payload
+// must hold its sealed body already: to seal one, see encode_encrypted_prefix.
 bytes encode_message(const header& header, const payloads& payloads);
 
 // For sealing: the message up to and including the SK (or SKF) payload's fixed part, with all
 // lengths as they will be once `body_size` octets of IV + ciphertext + ICV are appended. This is
-// the associated data of AEAD ciphers (RFC 5282 §5.1). `fragment` present: SKF.
+// the associated data of AEAD ciphers (RFC 5282 §5.1). `fragment` present: SKF. Empty if the
+// payload would be over 65535 octets.
 struct fragment_position {
   std::uint16_t number = 1;
   std::uint16_t total = 1;

@@ -16,8 +16,9 @@ namespace imago::wire {
 struct transform {
   transform_type type{};
   std::uint16_t id = 0;
-  std::uint16_t key_bits = 0;          // Key Length attribute (type 14); 0: absent
-  bool has_unknown_attribute = false;  // such a transform is never chosen (§3.3.6)
+  std::uint16_t key_bits = 0;  // Key Length attribute (type 14); 0: absent
+  // Such a transform is never chosen (§3.3.6). Encoded as an attribute for private use.
+  bool has_unknown_attribute = false;
   friend bool operator==(const transform&, const transform&) = default;
 };
 struct proposal {

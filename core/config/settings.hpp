@@ -32,6 +32,7 @@ struct section {
   position at;
   std::vector<setting> settings;  // last value of a key wins; order of first appearance
   std::vector<std::unique_ptr<section>> sections;
+  bool is_referenced = false;  // top level only: another section inherits from it
 
   const setting* find(std::string_view key) const;
   const section* find_section(std::string_view child) const;
@@ -45,11 +46,16 @@ struct file_access {
   std::function<std::vector<std::string>(const std::string& pattern)> glob;
 };
 file_access real_files();
+// Overwrites every value: some are secrets in clear text.
+void wipe_values(section& section);
 
 // Parses text; `name` is used in positions and as the base of relative includes. References
 // (name : other { }) are resolved in the result. Errors: bad_syntax with file:line:column and
 // what was expected in `where`; not_found for a reference; limit_exceeded for include depth > 16.
 result<std::unique_ptr<section>> parse_settings(std::string_view text, const std::string& name,
                                                 const file_access& files);
+// Several files as one text, in that order. Errors: as above, and not_found for a file.
+result<std::unique_ptr<section>> parse_setting_files(const std::vector<std::string>& paths,
+                                                     const file_access& files);
 
 }  // namespace imago::config

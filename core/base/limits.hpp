@@ -48,6 +48,12 @@ inline constexpr std::size_t credential_size_max = 1024 * 1024;
 // --- data plane ---
 // Packets that wait for a larval SA: what arrives in one round trip of a busy TCP start.
 inline constexpr std::size_t larval_queue_packets_max = 64;
+// The same over all larval SAs of a data plane: 64 full queues, some 6 MB of full-sized packets.
+inline constexpr std::size_t larval_packets_total_max = 4096;
+// ESP packets on their way from the UDP readers to user-space ESP: some 5 ms at 1.5 Gbit/s.
+inline constexpr std::size_t esp_queue_packets_max = 1024;
+// Requests that a data plane has taken but not carried out: ten for each of 10,000 SAs at once.
+inline constexpr std::size_t data_plane_requests_max = 100000;
 
 // --- infrastructure of the actors ---
 // Jobs that wait for a crypto thread. At about 1 ms a job, 1024 are the second after which a peer
@@ -56,5 +62,7 @@ inline constexpr std::size_t crypto_queue_max = 1024;
 // Facts that wait for the journal's thread: some 5 facts for each of 1600 handshakes at once, about
 // 4 MB. More than that nobody reads; it is counted instead.
 inline constexpr std::size_t journal_queue_max = 8192;
+// Of one value that a peer chose, what a line shows: distinguished names are rarely longer.
+inline constexpr std::size_t journal_peer_octets_max = 512;
 
 }  // namespace imago::limits

@@ -1,0 +1,151 @@
+#include "actors/actor_base.hpp"
+
+#include <cstdlib>
+
+#include <caf/actor_system.hpp>
+#include <caf/actor_system_config.hpp>
+#include <caf/message_view.hpp>
+#include <caf/sec.hpp>
+#include <cxxabi.h>
+
+#if defined(__SANITIZE_THREAD__)
+#define IMAGO_THREAD_SANITIZER 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define IMAGO_THREAD_SANITIZER 1
+#endif
+#endif
+
+#ifdef IMAGO_THREAD_SANITIZER
+extern "C" {
+void __tsan_acquire(void*);
+void __tsan_release(void*);
+}
+#endif
+
+namespace imago::actors {
+
+namespace {
+
+#ifdef IMAGO_THREAD_SANITIZER
+void acquire(void* what) { __tsan_acquire(what); }
+void release(void* what) { __tsan_release(what); }
+#else
+void acquire(void*) {}
+void release(void*) {}
+#endif
+
+std::string demangled(const std::type_info& type) {
+  int status = 0;
+  std::unique_ptr<char, decltype(&std::free)> text{
+      abi::__cxa_demangle(type.name(), nullptr, nullptr, &status), &std::free};
+  return status == 0 ? text.get() : type.name();
+}
+
+// The types of what a message holds. Never its values: they may be secret.
+std::string types_of(const caf::type_erased_tuple& content) {
+  std::string out;
+  for (std::size_t index = 0; index < content.size(); ++index) {
+    if (index) out += ", ";
+    // CAF knows its built-in types by a number only.
+    const auto type = content.type(index);
+    out += type.second ? demangled(*type.second) : "builtin " + std::to_string(type.first);
+  }
+  return out;
+}
+
+std::string what_of(const std::exception_ptr& thrown) {
+  try {
+    std::rethrow_exception(thrown);
+  } catch (const std::exception& exception) {
+    return exception.what();
+  } catch (...) {
+    return "not a std::exception";
+  }
+}
+
+}  // namespace
+
+actor_base::actor_base(caf::actor_config& config, static_text kind,
+                       const std::shared_ptr<census>& counted, std::shared_ptr<journal> facts)
+    : caf::event_based_actor{config},
+      kind_{kind},
+      counted_{counted->enter(kind)},
+      facts_{std::move(facts)} {
+  set_default_handler(default_handler{&on_unexpected});
+  set_exception_handler(exception_handler{&on_exception});
+  set_down_handler(down_handler{&on_unexpected_down});
+  set_error_handler(error_handler{&on_unexpected_error});
+  release(this);
+}
+
+actor_base::~actor_base() { acquire(this); }
+
+void actor_base::enqueue(caf::mailbox_element_ptr what, caf::execution_unit* host) {
+  release(what.get());
+  release(&mailbox_);
+  caf::event_based_actor::enqueue(std::move(what), host);
+}
+
+caf::resumable::resume_result actor_base::resume(caf::execution_unit* host, std::size_t count_max) {
+  acquire(this);
+  auto outcome = caf::event_based_actor::resume(host, count_max);
+  // The caller still holds a reference: this is alive.
+  release(this);
+  return outcome;
+}
+
+caf::invoke_message_result actor_base::consume(caf::mailbox_element& what) {
+  acquire(&what);
+  return caf::event_based_actor::consume(what);
+}
+
+bool actor_base::cleanup(caf::error&& reason, caf::execution_unit* host) {
+  acquire(&mailbox_);
+  return caf::event_based_actor::cleanup(std::move(reason), host);
+}
+
+caf::result<caf::message> actor_base::on_unexpected(caf::scheduled_actor* base,
+                                                    caf::message_view& what) {
+  auto* self = static_cast<actor_base*>(base);
+  self->facts_->record(journal_level::control, journal_group::engine, [&] {
+    return fact{.name = "unexpected_message",
+                .fields = {{"actor", self->kind_.view()}, {"types", types_of(what.content())}},
+                .story = "actor {actor} does not expect a message of {types}"};
+  });
+  // An asynchronous sender shall not be answered with an error it does not expect either.
+  if (!self->current_message_id().is_request()) return caf::message{};
+  return caf::sec::unexpected_message;
+}
+
+caf::error actor_base::on_exception(caf::scheduled_actor* base, std::exception_ptr& what) {
+  auto* self = static_cast<actor_base*>(base);
+  self->facts_->record(journal_level::audit, journal_group::engine, [&] {
+    return fact{.name = "actor_failed",
+                .fields = {{"actor", self->kind_.view()}, {"what", what_of(what)}},
+                .story = "actor {actor} ends by an exception: {what}"};
+  });
+  return caf::sec::runtime_error;
+}
+
+void actor_base::on_unexpected_down(caf::scheduled_actor* base, caf::down_msg& what) {
+  auto* self = static_cast<actor_base*>(base);
+  self->facts_->record(journal_level::detail, journal_group::engine, [&] {
+    return fact{.name = "unexpected_down",
+                .fields = {{"actor", self->kind_.view()},
+                           {"source", what.source ? what.source.id() : 0},
+                           {"reason", self->system().render(what.reason)}},
+                .story = "actor {actor} does not expect the end of actor {source}: {reason}"};
+  });
+}
+
+void actor_base::on_unexpected_error(caf::scheduled_actor* base, caf::error& what) {
+  auto* self = static_cast<actor_base*>(base);
+  self->facts_->record(journal_level::detail, journal_group::engine, [&] {
+    return fact{.name = "unexpected_error",
+                .fields = {{"actor", self->kind_.view()}, {"what", self->system().render(what)}},
+                .story = "actor {actor} does not expect an error message: {what}"};
+  });
+}
+
+}  // namespace imago::actors

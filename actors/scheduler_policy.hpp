@@ -1,0 +1,152 @@
+// How CAF's worker threads share actors: a FIFO run queue per worker, stealing from its old end in
+// O(1), sleeping on a condition variable. CAF's own work stealing searches its queue under two spin
+// locks, runs the newest first and polls when idle, all of which an idle or an overloaded keying
+// daemon would feel.
+//
+// No wake-up is lost: a worker says that it sleeps before it looks for the last time, and who
+// queues a job looks for sleepers afterwards. A run queue holds an actor at most once, so it is
+// bounded by the number of living actors, which admission bounds.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstddef>
+#include <deque>
+#include <mutex>
+
+#include <caf/fwd.hpp>
+#include <caf/policy/unprofiled.hpp>
+#include <caf/resumable.hpp>
+
+namespace imago::actors {
+
+// Selects this policy. Messages that an actor may handle in a row: few enough that nobody waits
+// long, enough that switching is cheap.
+inline constexpr std::size_t messages_in_a_row_max = 48;
+void configure_scheduler(caf::actor_system_config& config, std::size_t thread_count);
+
+class scheduler_policy : public caf::policy::unprofiled {
+ public:
+  struct coordinator_data {
+    explicit coordinator_data(caf::scheduler::abstract_coordinator*) {}
+    std::atomic<std::size_t> next_worker{0};
+    std::atomic<std::size_t> sleeper_count{0};
+  };
+
+  struct worker_data {
+    explicit worker_data(caf::scheduler::abstract_coordinator*) {}
+    // CAF copies the initial data once per worker; there is nothing in it to copy.
+    worker_data(const worker_data&) {}
+    worker_data& operator=(const worker_data&) = delete;
+    std::mutex mutex;
+    std::condition_variable wakeup;
+    std::deque<caf::resumable*> jobs;
+    bool is_sleeping = false;
+    bool is_called = false;  // somebody else has work: steal
+  };
+
+  template <class Coordinator>
+  void central_enqueue(Coordinator* all, caf::resumable* job) {
+    auto index = d(all).next_worker.fetch_add(1, std::memory_order_relaxed) % all->num_workers();
+    all->worker_by_id(index)->external_enqueue(job);
+  }
+
+  template <class Worker>
+  void external_enqueue(Worker* self, caf::resumable* job) {
+    auto& own = d(self);
+    bool was_sleeping;
+    {
+      std::lock_guard guard{own.mutex};
+      own.jobs.push_back(job);
+      was_sleeping = own.is_sleeping;
+      if (was_sleeping) own.wakeup.notify_one();
+    }
+    // A busy worker should not keep it waiting while another has nothing to do.
+    if (!was_sleeping) call_a_sleeper(self);
+  }
+
+  // From the worker's own thread, which is busy with the actor that sends: the first job can wait
+  // for its end, which is near; more is for others.
+  template <class Worker>
+  void internal_enqueue(Worker* self, caf::resumable* job) {
+    auto& own = d(self);
+    std::size_t count;
+    {
+      std::lock_guard guard{own.mutex};
+      own.jobs.push_back(job);
+      count = own.jobs.size();
+    }
+    if (count > 1) call_a_sleeper(self);
+  }
+
+  template <class Worker>
+  void resume_job_later(Worker* self, caf::resumable* job) {
+    internal_enqueue(self, job);
+  }
+
+  template <class Worker>
+  caf::resumable* dequeue(Worker* self) {
+    auto& own = d(self);
+    auto& sleeper_count = d(self->parent()).sleeper_count;
+    for (;;) {
+      if (auto* job = take_oldest(own)) return job;
+      if (auto* job = steal(self)) return job;
+      {
+        std::lock_guard guard{own.mutex};
+        own.is_sleeping = true;
+        ++sleeper_count;
+      }
+      auto* found = steal(self);  // the last look, after saying so
+      {
+        std::unique_lock guard{own.mutex};
+        if (!found) own.wakeup.wait(guard, [&] { return own.is_called || !own.jobs.empty(); });
+        own.is_sleeping = false;
+        own.is_called = false;
+        --sleeper_count;
+      }
+      if (found) return found;
+    }
+  }
+
+  template <class Worker, class Function>
+  void foreach_resumable(Worker* self, Function each) {
+    while (auto* job = take_oldest(d(self))) each(job);
+  }
+  template <class Coordinator, class Function>
+  void foreach_central_resumable(Coordinator*, Function) {}  // there is no central queue
+
+ private:
+  static caf::resumable* take_oldest(worker_data& from) {
+    std::lock_guard guard{from.mutex};
+    if (from.jobs.empty()) return nullptr;
+    auto* job = from.jobs.front();
+    from.jobs.pop_front();
+    return job;
+  }
+
+  template <class Worker>
+  static caf::resumable* steal(Worker* self) {
+    auto* all = self->parent();
+    for (std::size_t step = 1; step < all->num_workers(); ++step) {
+      auto* victim = all->worker_by_id((self->id() + step) % all->num_workers());
+      if (auto* job = take_oldest(d(victim))) return job;
+    }
+    return nullptr;
+  }
+
+  template <class Worker>
+  static void call_a_sleeper(Worker* self) {
+    auto* all = self->parent();
+    if (d(all).sleeper_count.load() == 0) return;
+    for (std::size_t step = 1; step < all->num_workers(); ++step) {
+      auto& other = d(all->worker_by_id((self->id() + step) % all->num_workers()));
+      std::lock_guard guard{other.mutex};
+      if (!other.is_sleeping || other.is_called) continue;
+      other.is_called = true;
+      other.wakeup.notify_one();
+      return;
+    }
+  }
+};
+
+}  // namespace imago::actors

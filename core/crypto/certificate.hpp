@@ -41,9 +41,14 @@ class certificate {
 
  private:
   certificate() = default;
+  struct alternative_name {
+    id_type type;
+    bytes data;
+  };
   x509_st* x509_ = nullptr;
   bytes der_;
   public_key_ptr key_;
+  std::vector<alternative_name> alternative_names_;  // FQDN and RFC822 in lower case
 };
 using certificate_ptr = std::shared_ptr<const certificate>;
 
@@ -65,13 +70,16 @@ class trust_anchors {
  public:
   explicit trust_anchors(std::vector<certificate_ptr> authorities);
   ~trust_anchors();
+  trust_anchors(const trust_anchors&) = delete;
+  trust_anchors& operator=(const trust_anchors&) = delete;
   const std::vector<certificate_ptr>& authorities() const { return authorities_; }
-  bytes info_hashes() const;  // concatenated, for CERTREQ
+  const bytes& info_hashes() const { return info_hashes_; }  // concatenated, for CERTREQ
   x509_store_st* handle() const { return store_; }
 
  private:
   std::vector<certificate_ptr> authorities_;
   x509_store_st* store_ = nullptr;
+  bytes info_hashes_;
 };
 using trust_anchors_ptr = std::shared_ptr<const trust_anchors>;
 

@@ -2,7 +2,10 @@
 #pragma once
 
 #include <memory>
+#include <optional>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/base/iana.hpp"
 #include "core/base/result.hpp"
@@ -18,7 +21,8 @@ enum class key_kind : std::uint8_t { rsa, ecdsa, ed25519 };
 // Shared, immutable, thread-safe.
 class public_key {
  public:
-  explicit public_key(evp_pkey_st* key);  // takes over one reference
+  // Takes over one reference. Precondition: kind_of(key) is something.
+  explicit public_key(evp_pkey_st* key);
   ~public_key();
   public_key(const public_key&) = delete;
   public_key& operator=(const public_key&) = delete;
@@ -31,11 +35,19 @@ class public_key {
   bytes info_hash() const;
   evp_pkey_st* handle() const { return key_; }
 
+  // Contexts set up for this key, taken and given back; for the files of core/crypto only.
+  struct kept_contexts;
+  kept_contexts& kept() const { return *kept_; }
+
  private:
   evp_pkey_st* key_;
   key_kind kind_{};
+  std::unique_ptr<kept_contexts> kept_;
 };
 using public_key_ptr = std::shared_ptr<const public_key>;
+
+// RSA, ECDSA on P-256, P-384 or P-521, Ed25519; nothing: we have no use for this key.
+std::optional<key_kind> kind_of(const evp_pkey_st* key);
 
 class private_key {
  public:
@@ -43,7 +55,8 @@ class private_key {
   // Errors: bad_key with what is wrong in `where` (encrypted without passphrase, unknown kind).
   static result<std::shared_ptr<const private_key>> load(const library& library, bytes_view data,
                                                          bytes_view passphrase = {});
-  private_key(const library& library, evp_pkey_st* key);  // takes over one reference
+  // Takes over one reference. Precondition: kind_of(key) is something.
+  private_key(const library& library, evp_pkey_st* key);
   ~private_key();
   private_key(const private_key&) = delete;
   private_key& operator=(const private_key&) = delete;
@@ -62,7 +75,10 @@ struct signature_scheme {
   auth_method method = auth_method::digital_signature;
   hash_algorithm hash = hash_algorithm::sha2_256;  // identity for Ed25519 (RFC 8420)
   bool rsa_pss = false;                            // RSASSA-PSS instead of PKCS#1 v1.5
-  friend bool operator==(const signature_scheme&, const signature_scheme&) = default;
+  key_kind kind = key_kind::rsa;                   // of the key it was chosen for; for people
+  friend bool operator==(const signature_scheme& one, const signature_scheme& other) {
+    return one.method == other.method && one.hash == other.hash && one.rsa_pss == other.rsa_pss;
+  }
 };
 std::string text_of(const signature_scheme& scheme);  // "ECDSA with SHA2_256", "RSA-PSS with ..."
 

@@ -212,6 +212,7 @@ class Limits(LintCase):
     def test_long_lines(self):
         self.refused_limit("int a = " + "1 + " * 30 + "1;\n", "columns", 1)
         self.accepted("core/base/a.cpp", "// https://example.org/" + "a" * 100 + "\n")
+        self.accepted("core/base/a.cpp", 'const char* vector = "' + "0a" * 60 + '";\n')
 
     def test_long_python_functions(self):
         self.refused("limits", "tools/a.py", "def f():\n" + lines_of(75, "    pass") + "\n", "76 lines", 1)

@@ -60,7 +60,7 @@ def check_sides(file):
         # std::left is an iostream manipulator; ::left of other libraries is theirs.
         if found and not line[:found.start()].endswith("std::"):
             yield file.path, number, (f"'{found.group()}': never left or right; local and remote for ends, inbound and "
-                                      "outbound for kernel SAs")
+                                      "outbound for kernel SAs, size_left for what remains")
 
 
 def check_namespace(file):

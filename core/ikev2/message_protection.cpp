@@ -95,6 +95,8 @@ result<std::vector<bytes>> seal_message(crypto::protection& protection, random_s
                                         std::size_t datagram_size_max) {
   auto first_inner = payloads.empty() ? payload_type::none : wire::type_of(payloads.front());
   secret plaintext{wire::encode_payloads(payloads)};
+  // A payload that its length field cannot describe has no encoding; nothing is sent in its place.
+  if (plaintext.empty() && !payloads.empty()) return {errc::limit_exceeded, "payload size"};
   std::vector<bytes> datagrams;
 
   auto whole_size =

@@ -1,0 +1,134 @@
+// Writes the seeds of ike_message, payload and vici from the values that the tests use.
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+
+#include "core/vici/message.hpp"
+#include "tests/core/wire_samples.hpp"
+
+using namespace imago;
+
+namespace {
+
+namespace files = std::filesystem;
+
+void write(const files::path& path, bytes_view octets) {
+  files::create_directories(path.parent_path());
+  std::ofstream file{path, std::ios::binary};
+  file.write(reinterpret_cast<const char*>(octets.data()),
+             static_cast<std::streamsize>(octets.size()));
+  if (!file) {
+    std::fprintf(stderr, "cannot write %s\n", path.c_str());
+    std::exit(1);
+  }
+}
+
+// A file's name from a payload's: lower case, no parentheses.
+std::string file_name(const wire::payload& one, std::size_t index) {
+  std::string name = index < 10 ? "0" : "";
+  name += std::to_string(index) + "-";
+  for (char c : text_of(wire::type_of(one)))
+    if (c >= 'A' && c <= 'Z') {
+      name += static_cast<char>(c - 'A' + 'a');
+    } else if (c != '(' && c != ')') {
+      name += c;
+    }
+  return name;
+}
+
+void write_payloads(const files::path& folder) {
+  auto all = wire::sample_payloads();
+  for (const auto& one : wire::sample_sealed()) all.push_back(one);
+  std::size_t index = 0;
+  for (const auto& one : all) {
+    bytes octets{static_cast<std::uint8_t>(wire::type_of(one))};
+    auto chain = wire::encode_payloads({one});
+    append(octets, chain);
+    // Large bodies teach a fuzzer nothing.
+    if (octets.size() <= 300) write(folder / file_name(one, index), octets);
+    ++index;
+  }
+}
+
+void write_messages(const files::path& folder) {
+  auto header = wire::sample_header();
+  auto write_one = [&](const char* name, exchange_type exchange, const wire::payloads& list) {
+    header.exchange = exchange;
+    write(folder / name, wire::encode_message(header, list));
+  };
+  auto note = [](notify_type type, bytes data) {
+    return wire::notify_payload{protocol_id::none, {}, type, std::move(data)};
+  };
+  wire::key_exchange_payload share{ke_method::curve25519, wire::octets_of(32)};
+  wire::nonce_payload nonce{wire::octets_of(32)};
+  write_one("ike_sa_init", exchange_type::ike_sa_init,
+            {wire::sample_offer(), share, nonce,
+             note(notify_type::nat_detection_source_ip, wire::octets_of(20)),
+             note(notify_type::signature_hash_algorithms, {0, 2, 0, 3})});
+  write_one("cookie", exchange_type::ike_sa_init,
+            {note(notify_type::cookie, wire::octets_of(64)), wire::sample_offer(), share, nonce});
+  write_one("invalid_ke", exchange_type::ike_sa_init,
+            {note(notify_type::invalid_ke_payload, {0, 19})});
+  write_one("child", exchange_type::create_child_sa,
+            {wire::sample_child_answer(), nonce, share,
+             wire::traffic_selector_payload{true, {wire::sample_selector("10.0.0.0", "10.9.0.1")}},
+             wire::traffic_selector_payload{false, {wire::sample_selector("::", "ffff::")}}});
+  write_one(
+      "delete", exchange_type::informational,
+      {wire::delete_payload{protocol_id::esp, {1, 2}}, wire::delete_payload{protocol_id::ike, {}}});
+  write_one("empty", exchange_type::informational, {});
+  std::size_t index = 0;
+  for (const auto& one : wire::sample_sealed())
+    write_one(("sealed-" + std::to_string(index++)).c_str(), exchange_type::ike_auth, {one});
+  header.is_response = true;
+  write_one("unknown", exchange_type::ike_auth,
+            {wire::unknown_payload{static_cast<payload_type>(199), true, {1, 2}},
+             wire::eap_payload{{1, 7, 0, 5, 1}},
+             wire::configuration_payload{2, {{1, wire::octets_of(4)}}}});
+}
+
+void write_vici(const files::path& folder) {
+  auto write_one = [&](const char* name, vici::packet_type type, const char* packet_name,
+                       vici::message body) {
+    auto octets = vici::encode_packet({type, packet_name, std::move(body)});
+    if (octets) write(folder / name, *octets);
+  };
+  vici::message child;
+  child.add("mode", "tunnel").add_list("local_ts", {"10.0.0.0/8", "dynamic"});
+  vici::message children;
+  children.add_section("net", std::move(child));
+  vici::message connection;
+  connection.add("version", "2").add("mobike", "no").add_list("remote_addrs", {"192.0.2.1"});
+  connection.add_section("children", std::move(children));
+  vici::message load;
+  load.add_section("home", std::move(connection));
+  vici::message counters;
+  counters.add_section("", std::move(vici::message{}.add("invalid", "0x3")));
+  vici::message empty_list;
+  empty_list.add_list("conns", {});
+  write_one("version", vici::packet_type::command_request, "version", {});
+  write_one("load-conn", vici::packet_type::command_request, "load-conn", load.clone());
+  write_one("list-sa", vici::packet_type::event, "list-sa", std::move(load));
+  write_one("response", vici::packet_type::command_response, "", std::move(empty_list));
+  write_one("counters", vici::packet_type::command_response, "", std::move(counters));
+  write_one("register", vici::packet_type::event_register, "log", {});
+  write_one("confirm", vici::packet_type::event_confirm, "", {});
+  write_one("unknown", vici::packet_type::command_unknown, "", {});
+  write(folder / "two-segments", bytes{0, 0, 0, 1, 5, 0, 0, 0, 1, 6});
+  write(folder / "too-large", bytes{0, 8, 0, 1, 0});
+  write(folder / "end-missing", bytes{1, 1, 1, 's', 4, 1, 'l', 5, 0, 1, 'a'});
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+  if (count != 2) {
+    std::fprintf(stderr, "usage: %s tests/fuzz/corpus\n", arguments[0]);
+    return 2;
+  }
+  files::path corpus{arguments[1]};
+  write_payloads(corpus / "payload");
+  write_messages(corpus / "ike_message");
+  write_vici(corpus / "vici");
+  return 0;
+}

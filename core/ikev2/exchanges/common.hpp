@@ -1,0 +1,60 @@
+// What several exchanges need: nonces, notifies, NAT detection, outcomes that end early.
+#pragma once
+
+#include "core/ikev2/exchanges/exchanges.hpp"
+
+namespace imago::ikev2 {
+
+// 32 octets: at least half the key size of every PRF supported (RFC 7296 §2.10).
+bytes make_nonce(random_source& random);
+std::uint64_t make_ike_spi(random_source& random);  // never 0
+
+wire::notify_payload make_notify(notify_type type, bytes data = {});
+wire::notify_payload notify_about_child(notify_type type, data_plane::spi spi);
+bytes encode_spi(data_plane::spi spi);
+
+// The notify that tells a peer about an error (RFC 7296 §3.10.1).
+notify_type notify_for(errc code);
+// The first error notify of a response, as an error of ours; nothing if there is none.
+std::optional<error> refusal(const wire::payloads& payloads);
+bool is_temporary(const wire::payloads& payloads);
+
+// NAT_DETECTION_SOURCE_IP and _DESTINATION_IP for a message from `local` to `remote` (§2.23).
+// `feign`: the source is made not to fit, so that both sides encapsulate.
+void add_nat_detection(wire::payloads& payloads, const flow_context& context,
+                       std::uint64_t initiator_spi, std::uint64_t responder_spi,
+                       const endpoint& local, const endpoint& remote, bool feign);
+// What a received IKE_SA_INIT message says of the peer and of the path.
+peer_features read_features(const flow_context& context, const msg_digest& md, bool feigned);
+// SIGNATURE_HASH_ALGORITHMS with what we verify (RFC 7427 §4).
+wire::notify_payload signature_hashes();
+
+// min(Ni, Nr) as octet strings (§2.8.1).
+bytes lowest_nonce(const bytes& one, const bytes& other);
+
+inline outcome ended(const sa_snapshot_ptr& sa) {
+  outcome result;
+  result.epoch = sa->epoch;
+  return result;
+}
+template <class... effects>
+outcome ended(const sa_snapshot_ptr& sa, effects&&... list) {
+  outcome result = ended(sa);
+  (result.effects.push_back(std::forward<effects>(list)), ...);
+  return result;
+}
+// A response that is one notify, and effects.
+template <class... effects>
+outcome answered(const sa_snapshot_ptr& sa, wire::payloads response, effects&&... list) {
+  outcome result = ended(sa, std::forward<effects>(list)...);
+  result.response = std::move(response);
+  return result;
+}
+template <class... kinds>
+wire::payloads payloads_of(kinds&&... list) {
+  wire::payloads payloads;
+  (payloads.push_back(std::forward<kinds>(list)), ...);
+  return payloads;
+}
+
+}  // namespace imago::ikev2

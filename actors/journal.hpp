@@ -132,11 +132,11 @@ struct fact_field {
 struct fact {
   journal_level level = journal_level::control;
   journal_group group = journal_group::engine;
-  static_text name;          // "sa_established"
+  static_text name{};        // "sa_established"
   std::string connection{};  // the configured name, empty if none is known
   std::uint64_t ike_sa = 0;  // its unique id, 0 if none
   std::vector<fact_field> fields{};
-  static_text story;  // "IKE SA {id} with {remote} established in {ms} ms"; may be empty
+  static_text story{};  // "IKE SA {id} with {remote} established in {ms} ms"; may be empty
   // Set by journal::record.
   instant at{};
   wall_time wall{};

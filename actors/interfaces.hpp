@@ -1,0 +1,37 @@
+// Who may be told what: every actor's interface, one line per message in the order of messages.hpp.
+#pragma once
+
+#include "actors/messages.hpp"
+
+namespace imago::actors {
+
+// The DEMUX sorts datagrams by SPI, admits new peers, answers with cookies under load.
+using demux_handle = handle<receive_packet,   // from a port's reader thread
+                            register_spi,     // by an ike_sa before its first packet leaves
+                            half_open_ended,  // by an ike_sa when its peer is authenticated
+                            update_policy>;   // by the engine
+
+// An IKE SA: the durable model, epoch, message windows, stored requests and responses.
+using ike_sa_handle = handle<receive_packet, initiate_ike_sa, run_task, commit_exchange,
+                             exchange_ended, send_exchange_request, child_rekey_wanted,
+                             child_expired, child_started, child_used, peer_moved, adopt_children>;
+
+// One exchange in flight: owns the flow, hence the md.
+using exchange_handle = handle<receive_response, commit_accepted, commit_refused>;
+
+// A Child SA: its outbound SA until installed, its activity and lifetimes.
+using child_sa_handle = handle<activate_child, stop_child_sa, change_owner>;
+
+// The KERNEL: one back-end, pipelined requests, leases.
+using kernel_handle = handle<kernel_request, transfer_leases>;
+
+// A connection: its configuration, what it was asked for, revival.
+using connection_handle = handle<initiate_connection, update_connection, remove_connection,
+                                 ike_sa_up, ike_sa_down, child_down>;
+
+// The ENGINE: the tree, the directory of IKE SAs, commands from outside.
+using engine_handle =
+    handle<status_published, sa_event_happened, initiate_sa, terminate_sas, rekey_sas, kill_sas,
+           list_ike_sas, replace_policy, subscribe_sa_events, count_engine, stop_engine>;
+
+}  // namespace imago::actors

@@ -1,0 +1,261 @@
+// Every message between actors, one struct each: commands verb_noun, facts noun_participle. The set
+// is closed, so that a test script can name, hold, drop, reorder or repeat each of them.
+#pragma once
+
+#include <functional>
+
+#include "actors/crypto_pool.hpp"
+#include "actors/handle.hpp"
+#include "actors/owned.hpp"
+#include "actors/status.hpp"
+#include "actors/timers.hpp"
+#include "core/ikev2/flow.hpp"
+#include "kernel_if/backend.hpp"
+
+namespace imago::actors {
+
+// A datagram as it arrived; shared, read-only. Its octets are only the IKE message.
+struct packet {
+  endpoint local, remote;
+  bytes octets;
+  instant received_at;
+};
+using packet_ptr = std::shared_ptr<const packet>;
+
+// --- packets -----------------------------------------------------------------------------------
+struct receive_packet {
+  packet_ptr what;
+};
+
+// --- demux ---------------------------------------------------------------------------------------
+struct register_spi {  // packets for our SPI go to that ike_sa, until it is DOWN
+  std::uint64_t own_spi = 0;
+  caf::actor ike_sa;
+};
+struct half_open_ended {  // the IKE SA of that SPI is authenticated: no longer counted
+  std::uint64_t own_spi = 0;
+};
+struct update_policy {
+  ikev2::policy_ptr policy;
+};
+
+// --- ike_sa --------------------------------------------------------------------------------------
+struct initiate_ike_sa {  // to a new initiator: begin, with that Child SA (null: none)
+  ikev2::child_config_ptr child;
+};
+struct run_task {
+  ikev2::task task;
+  caf::actor reply_to;  // gets task_ended with task.command; may be null
+};
+struct task_ended {
+  std::uint64_t command = 0;
+  status result;
+};
+struct commit_exchange {  // the exchange is through; its outcome is to become durable
+  std::uint64_t exchange = 0;
+  owned<ikev2::outcome> outcome;
+};
+struct exchange_ended {  // its leases have passed on; what waits for it may leave
+  std::uint64_t exchange = 0;
+};
+struct send_exchange_request {  // our request: seal, send, retransmit
+  std::uint64_t exchange = 0;
+  owned<ikev2::send_request> request;
+};
+struct child_rekey_wanted {
+  data_plane::spi inbound_spi = 0;
+};
+struct child_expired {  // hard lifetime: it is deleted
+  data_plane::spi inbound_spi = 0;
+};
+struct child_started {  // by the child_sa, once its outbound SA serves (or waits as it should)
+  data_plane::spi inbound_spi = 0;
+  status result;
+};
+struct child_used {  // a packet arrived on it: proof of life
+  data_plane::spi inbound_spi = 0;
+};
+struct peer_moved {  // its ESP comes authenticated from another endpoint (NAT)
+  data_plane::spi inbound_spi = 0;
+  endpoint remote;
+};
+struct adopted_child {
+  ikev2::child_sa_model model;
+  caf::actor child_sa;
+  child_sa_status status;
+};
+struct adopt_children {  // from the predecessor of a rekeyed IKE SA
+  std::vector<adopted_child> children;
+  std::vector<run_task> tasks;
+};
+
+// --- exchange
+// --------------------------------------------------------------------------------------
+struct receive_response {  // or why there is none
+  owned<result<ikev2::msg_digest>> response;
+};
+struct commit_accepted {  // these SAs go to these actors now
+  std::vector<std::pair<data_plane::sa_id, caf::actor>> leases;
+};
+struct commit_refused {};
+
+// --- child_sa
+// --------------------------------------------------------------------------------------
+struct activate_child {  // install the outbound SA now if it was waiting
+};
+struct stop_child_sa {
+  bool lingers = false;
+};
+struct change_owner {  // the IKE SA was rekeyed
+  caf::actor ike_sa;
+};
+
+// --- kernel
+// ----------------------------------------------------------------------------------------
+struct kernel_request {
+  std::uint64_t id = 0;  // the asker's own number, comes back
+  owned<data_plane::request> request;
+  caf::actor reply_to;  // also the owner of what the request creates
+};
+struct kernel_reply {
+  std::uint64_t id = 0;
+  owned<data_plane::reply> reply;
+};
+struct kernel_event {
+  data_plane::event event;
+};
+struct transfer_leases {
+  std::vector<std::pair<data_plane::sa_id, caf::actor>> leases;
+  caf::actor reply_to;  // gets leases_transferred
+};
+struct leases_transferred {};
+struct backend_replied {  // from the back-end's thread
+  kernel_if::request_id id = 0;
+  owned<data_plane::reply> reply;
+};
+struct backend_reported {
+  data_plane::event event;
+};
+
+// --- connection
+// ------------------------------------------------------------------------------------
+struct initiate_connection {
+  std::string child;  // empty: only the IKE SA
+  std::uint64_t command = 0;
+  caf::actor reply_to;  // gets task_ended
+};
+struct update_connection {  // changed configuration of the same name
+  ikev2::connection_policy_ptr connection;
+  ikev2::policy_ptr policy;
+  bool runs_start_actions = false;
+};
+struct remove_connection {  // undo start actions, then end
+};
+struct ike_sa_up {
+  std::uint64_t id = 0;
+  caf::actor ike_sa;
+};
+struct ike_sa_down {
+  std::uint64_t id = 0;
+  error reason;
+  bool wanted = false;  // by a command, a peer's Delete or a rekey: no revival
+};
+struct child_down {
+  std::string child;
+  bool by_peer = false;
+};
+
+// --- engine
+// ----------------------------------------------------------------------------------------
+struct status_published {
+  caf::actor ike_sa;
+  ike_sa_status_ptr status;  // state "DESTROYED": it is gone
+};
+struct sa_event_happened {
+  sa_event event;
+};
+// Asked by control clients and the embedding interface; answers carry the same `command`.
+struct sa_selector {  // empty / 0: any
+  std::string ike, child;
+  std::uint64_t ike_id = 0, child_id = 0;
+};
+struct initiate_sa {
+  std::string ike, child;
+  std::uint64_t command = 0;
+  caf::actor reply_to;  // task_ended
+};
+struct terminate_sas {
+  sa_selector which;
+  bool force = false;  // do not wait for the peer's answer
+  std::uint64_t command = 0;
+  caf::actor reply_to;  // selection_made, then task_ended for each match
+};
+struct rekey_sas {
+  sa_selector which;
+  std::uint64_t command = 0;
+  caf::actor reply_to;  // selection_made
+};
+struct kill_sas {
+  sa_selector which;
+  std::uint64_t command = 0;
+  caf::actor reply_to;  // selection_made
+};
+struct selection_made {
+  std::uint64_t command = 0;
+  std::size_t matches = 0;
+};
+struct list_ike_sas {
+  sa_selector which;
+  std::uint64_t command = 0;
+  caf::actor reply_to;  // ike_sas_listed
+};
+struct ike_sas_listed {
+  std::uint64_t command = 0;
+  std::vector<ike_sa_status_ptr> list;
+};
+// The policy as a whole is replaced: connections are compared by name and content.
+struct replace_policy {
+  ikev2::policy_ptr policy;
+  std::uint64_t command = 0;
+  caf::actor reply_to;  // task_ended; may be null
+};
+struct subscribe_sa_events {  // until the subscriber is DOWN
+  caf::actor subscriber;      // gets sa_event_happened
+};
+struct count_engine {
+  std::uint64_t command = 0;
+  caf::actor reply_to;  // engine_counted
+};
+struct engine_counted {
+  std::uint64_t command = 0;
+  std::size_t ike_sas = 0, half_open = 0;
+  instant started_at;
+};
+struct stop_engine {    // delete every SA (bounded wait), then end
+  caf::actor reply_to;  // engine_stopped
+};
+struct engine_stopped {};
+
+// clang-format off
+#define IMAGO_MESSAGES(X) \
+  X(kill) X(receive_packet) X(register_spi) X(half_open_ended) X(update_policy) X(initiate_ike_sa) \
+  X(run_task) X(task_ended) X(commit_exchange) X(exchange_ended) X(send_exchange_request) \
+  X(child_rekey_wanted) X(child_expired) X(child_started) X(child_used) X(peer_moved) \
+  X(adopt_children) X(receive_response) X(commit_accepted) X(commit_refused) X(activate_child) \
+  X(stop_child_sa) X(change_owner) X(kernel_request) X(kernel_reply) X(kernel_event) \
+  X(transfer_leases) X(leases_transferred) X(backend_replied) X(backend_reported) \
+  X(initiate_connection) X(update_connection) X(remove_connection) X(ike_sa_up) X(ike_sa_down) \
+  X(child_down) X(status_published) X(sa_event_happened) X(initiate_sa) X(terminate_sas) \
+  X(rekey_sas) X(kill_sas) X(selection_made) X(list_ike_sas) X(ike_sas_listed) X(replace_policy) \
+  X(subscribe_sa_events) X(count_engine) X(engine_counted) X(stop_engine) X(engine_stopped)
+// clang-format on
+
+}  // namespace imago::actors
+
+#define X(message)                                                                \
+  namespace caf {                                                                 \
+  template <>                                                                     \
+  struct allowed_unsafe_message_type<imago::actors::message> : std::true_type {}; \
+  }
+IMAGO_MESSAGES(X)
+#undef X

@@ -42,6 +42,15 @@ if(TARGET imago)
   target_compile_features(imago_options INTERFACE cxx_std_20)
   target_include_directories(imago_options INTERFACE $<INSTALL_INTERFACE:${IMAGO_INSTALL_HEADERS}>)
 
+  # Headers alone, and compiled in: an embedding program needs no nlohmann-json.
+  foreach(library imago imago_kernel_if imago_core)
+    get_target_property(links ${library} INTERFACE_LINK_LIBRARIES)
+    list(FILTER links EXCLUDE REGEX "nlohmann_json::")
+    set_target_properties(${library} PROPERTIES INTERFACE_LINK_LIBRARIES "${links}")
+  endforeach()
+  # The package finds CAF again and makes a target of this name.
+  target_link_libraries(imago INTERFACE $<INSTALL_INTERFACE:caf_core>)
+
   install(TARGETS imago_options imago_core imago_kernel_if imago EXPORT imago
     ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
   install(EXPORT imago NAMESPACE imago:: FILE imago-targets.cmake DESTINATION ${IMAGO_INSTALL_PACKAGE})

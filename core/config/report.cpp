@@ -27,6 +27,11 @@ std::vector<std::string_view> keys_of(std::string_view level) {
   return keys;
 }
 
+bool is_section_name(std::string_view name) {
+  auto stem = name.substr(0, name.find('-'));
+  return name == "children" || stem == "local" || stem == "remote";
+}
+
 }  // namespace
 
 void report::add(errc code, std::string text) {
@@ -43,7 +48,7 @@ void report::unknown_key(const setting& at, const std::string& path, std::string
   auto hint = suggestion(at.key, keys_of(level));
   if (auto elsewhere = other_level(at.key, level); !elsewhere.empty())
     hint = "; it belongs in " + std::string{elsewhere};
-  else if (at.key == "children" || at.key.starts_with("local") || at.key.starts_with("remote"))
+  else if (level == "connections.<conn>" && is_section_name(at.key))
     hint = "; that is a section: write '" + escaped(at.key) + " { ... }'";
   add(errc::bad_value, place(at.at) + "unknown key '" + escaped(at.key) + "' in " + path + hint);
 }

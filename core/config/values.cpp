@@ -251,7 +251,8 @@ result<bytes> certificate_der(bytes_view data) {
   // the digit 0, with which the comment before a PEM may begin.
   if (data.size() >= 2 && data[0] == 0x30 && (data[1] & 0x80)) return checked_der(data);
   auto from = text.find(begin);
-  if (from == text.npos) return bad("neither PEM nor DER of a certificate");
+  if (from == text.npos)
+    return text.starts_with('0') ? checked_der(data) : bad("neither PEM nor DER of a certificate");
   from += begin.size();
   auto to = text.find(end, from);
   if (to == text.npos) return bad("the PEM has no end");

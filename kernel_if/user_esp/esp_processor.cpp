@@ -38,16 +38,16 @@ std::string_view name_of(drop_reason reason) {
 // --- requests ------------------------------------------------------------------------------------
 
 data_plane::reply esp_processor::carry_out(request&& request, instant now, outputs& out) {
-  return std::visit([&](auto& one) { return carry_out(std::move(one), now, out); }, request);
+  return std::visit([&](auto& one) { return perform(std::move(one), now, out); }, request);
 }
 
-data_plane::reply esp_processor::carry_out(allocate_spi&& request, instant, outputs&) {
+data_plane::reply esp_processor::perform(allocate_spi&& request, instant, outputs&) {
   auto number = sad_.choose_spi(random_);
   sad_.add_larval({direction::inbound, request.local, number}, request.remote);
   return spi_allocated{number};
 }
 
-data_plane::reply esp_processor::carry_out(install_sa&& request, instant now, outputs& out) {
+data_plane::reply esp_processor::perform(install_sa&& request, instant now, outputs& out) {
   auto& parameters = request.sa;
   if (auto checked = check_parameters(parameters); !checked) return checked.failure();
   for (const auto& policy : request.policies)
@@ -83,7 +83,7 @@ data_plane::reply esp_processor::carry_out(install_sa&& request, instant now, ou
   return done{};
 }
 
-data_plane::reply esp_processor::carry_out(remove_sa&& request, instant, outputs&) {
+data_plane::reply esp_processor::perform(remove_sa&& request, instant, outputs&) {
   if (auto larval = sad_.take_larval(request.id)) {
     larval_packet_count_ -= larval->waiting.size();
     for (std::size_t i = 0; i < larval->waiting.size(); ++i) count_drop(drop_reason::no_such_sa);
@@ -93,18 +93,18 @@ data_plane::reply esp_processor::carry_out(remove_sa&& request, instant, outputs
   return done{};
 }
 
-data_plane::reply esp_processor::carry_out(install_policy&& request, instant, outputs&) {
+data_plane::reply esp_processor::perform(install_policy&& request, instant, outputs&) {
   if (auto checked = check_policy(request.policy); !checked) return checked.failure();
   spd_.add(request.policy);
   return done{};
 }
 
-data_plane::reply esp_processor::carry_out(remove_policy&& request, instant, outputs&) {
+data_plane::reply esp_processor::perform(remove_policy&& request, instant, outputs&) {
   if (auto removed = spd_.remove(request.policy); !removed) return removed.failure();
   return done{};
 }
 
-data_plane::reply esp_processor::carry_out(update_sa&& request, instant, outputs&) {
+data_plane::reply esp_processor::perform(update_sa&& request, instant, outputs&) {
   auto* sa = sad_.find(request.id);
   if (!sa) return {errc::no_such_sa, text_of(request.id)};
   if (request.encap_local.address.family() != request.encap_remote.address.family())
@@ -115,13 +115,13 @@ data_plane::reply esp_processor::carry_out(update_sa&& request, instant, outputs
   return done{};
 }
 
-data_plane::reply esp_processor::carry_out(query_sa&& request, instant, outputs&) {
+data_plane::reply esp_processor::perform(query_sa&& request, instant, outputs&) {
   auto* sa = sad_.find(request.id);
   if (!sa) return {errc::no_such_sa, text_of(request.id)};
   return sa->usage;
 }
 
-data_plane::reply esp_processor::carry_out(flush&&, instant, outputs&) {
+data_plane::reply esp_processor::perform(flush&&, instant, outputs&) {
   sad_.clear();
   spd_.clear();
   larval_packet_count_ = 0;

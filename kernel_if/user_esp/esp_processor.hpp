@@ -91,14 +91,14 @@ class esp_processor {
   std::size_t policy_count() const { return spd_.size(); }
 
  private:
-  data_plane::reply carry_out(data_plane::allocate_spi&& request, instant now, outputs& out);
-  data_plane::reply carry_out(data_plane::install_sa&& request, instant now, outputs& out);
-  data_plane::reply carry_out(data_plane::remove_sa&& request, instant now, outputs& out);
-  data_plane::reply carry_out(data_plane::install_policy&& request, instant now, outputs& out);
-  data_plane::reply carry_out(data_plane::remove_policy&& request, instant now, outputs& out);
-  data_plane::reply carry_out(data_plane::update_sa&& request, instant now, outputs& out);
-  data_plane::reply carry_out(data_plane::query_sa&& request, instant now, outputs& out);
-  data_plane::reply carry_out(data_plane::flush&& request, instant now, outputs& out);
+  data_plane::reply perform(data_plane::allocate_spi&& request, instant now, outputs& out);
+  data_plane::reply perform(data_plane::install_sa&& request, instant now, outputs& out);
+  data_plane::reply perform(data_plane::remove_sa&& request, instant now, outputs& out);
+  data_plane::reply perform(data_plane::install_policy&& request, instant now, outputs& out);
+  data_plane::reply perform(data_plane::remove_policy&& request, instant now, outputs& out);
+  data_plane::reply perform(data_plane::update_sa&& request, instant now, outputs& out);
+  data_plane::reply perform(data_plane::query_sa&& request, instant now, outputs& out);
+  data_plane::reply perform(data_plane::flush&& request, instant now, outputs& out);
 
   void receive(esp_sa& sa, const endpoint& remote, bytes_view packet, instant now, outputs& out);
   bool open(esp_sa& sa, std::uint64_t sequence, bytes_view packet, std::uint8_t& next_header);

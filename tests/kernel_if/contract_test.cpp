@@ -1,0 +1,279 @@
+// What every data plane promises (kernel_if/backend.hpp), asked of each of them alike. A new
+// back-end joins by one line in `subjects`.
+#include <atomic>
+#include <thread>
+
+#include <doctest/doctest.h>
+
+#include "tests/kernel_if/backend_fixture.hpp"
+
+using namespace imago;
+using namespace imago::testing;
+using data_plane::direction;
+using kernel_if::request_id;
+
+namespace {
+
+class subject {
+ public:
+  virtual ~subject() = default;
+  virtual kernel_if::backend& plane() = 0;
+
+  remembering_sink sink;
+  peer own{{at("192.0.2.2"), 4500}, net("10.2.0.0/16"), 2};
+  peer other{{at("192.0.2.1"), 4500}, net("10.1.0.0/16"), 1};
+  plan how;
+
+  data_plane::reply ask(data_plane::request request) {
+    auto id = ++last_id_;
+    plane().submit(id, std::move(request));
+    return sink.wait_for(id);
+  }
+  errc refusal(data_plane::request request) {
+    auto reply = ask(std::move(request));
+    REQUIRE_FALSE(reply.has_value());
+    return reply.failure().code;
+  }
+  data_plane::spi allocate() {
+    auto reply = ask(data_plane::allocate_spi{own.outer.address, other.outer.address});
+    REQUIRE(reply.has_value());
+    auto* allocated = std::get_if<data_plane::spi_allocated>(&*reply);
+    REQUIRE(allocated);
+    return allocated->spi;
+  }
+  data_plane::sa_parameters inbound(data_plane::spi spi) {
+    return parameters(how, direction::inbound, own, other, spi);
+  }
+  data_plane::sa_parameters outbound(data_plane::spi spi) {
+    return parameters(how, direction::outbound, own, other, spi);
+  }
+  data_plane::policy policy() { return policy_between(how, own, other); }
+  bool is_installed(const data_plane::sa_id& id) {
+    return ask(data_plane::query_sa{id}).has_value();
+  }
+
+ private:
+  request_id last_id_ = 0;
+};
+
+class fake_subject final : public subject {
+ public:
+  ~fake_subject() override { plane_.stop(); }
+  kernel_if::backend& plane() override { return plane_; }
+
+ private:
+  kernel_if::fake_backend plane_;
+};
+
+class user_esp_subject final : public subject {
+ public:
+  ~user_esp_subject() override { live_.plane->stop(); }
+  kernel_if::backend& plane() override { return *live_.plane; }
+
+ private:
+  live_esp live_;
+};
+
+struct subject_kind {
+  const char* name;
+  std::unique_ptr<subject> (*make)();
+};
+const subject_kind subjects[] = {
+    {"fake", []() -> std::unique_ptr<subject> { return std::make_unique<fake_subject>(); }},
+    {"user-esp", []() -> std::unique_ptr<subject> { return std::make_unique<user_esp_subject>(); }},
+};
+
+void with_each(const std::function<void(subject&)>& test) {
+  for (const auto& kind : subjects) {
+    CAPTURE(kind.name);
+    auto made = kind.make();
+    CHECK(made->plane().name() == kind.name);
+    REQUIRE(made->plane().start(made->sink).has_value());
+    test(*made);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("contract: SPIs are never reserved and never given twice while in use") {
+  with_each([](subject& s) {
+    std::vector<data_plane::spi> given;
+    for (int i = 0; i < 200; ++i) given.push_back(s.allocate());
+    CHECK(*std::min_element(given.begin(), given.end()) >= 256);
+    std::sort(given.begin(), given.end());
+    CHECK(std::adjacent_find(given.begin(), given.end()) == given.end());
+  });
+}
+
+TEST_CASE("contract: an inbound SA promotes its larval SA, once") {
+  with_each([](subject& s) {
+    auto spi = s.allocate();
+    CHECK(s.refusal(data_plane::install_sa{s.inbound(spi ^ 0x10000), {}}) == errc::no_such_sa);
+    CHECK_FALSE(s.is_installed(s.inbound(spi).id));
+    CHECK(s.ask(data_plane::install_sa{s.inbound(spi), {}}).has_value());
+    CHECK(s.is_installed(s.inbound(spi).id));
+    CHECK(s.refusal(data_plane::install_sa{s.inbound(spi), {}}) == errc::already_exists);
+    auto elsewhere = s.inbound(s.allocate());
+    elsewhere.id.destination = at("192.0.2.77");
+    CHECK(s.refusal(data_plane::install_sa{std::move(elsewhere), {}}) == errc::no_such_sa);
+  });
+}
+
+TEST_CASE("contract: an outbound SA needs no larval one and a name not in use") {
+  with_each([](subject& s) {
+    CHECK(s.ask(data_plane::install_sa{s.outbound(4711), {}}).has_value());
+    CHECK(s.refusal(data_plane::install_sa{s.outbound(4711), {}}) == errc::already_exists);
+    CHECK(s.ask(data_plane::install_sa{s.outbound(4712), {}}).has_value());
+  });
+}
+
+TEST_CASE("contract: what cannot be is refused, and nothing of it stays") {
+  with_each([](subject& s) {
+    auto refused_with = [&](errc code,
+                            const std::function<void(data_plane::sa_parameters&)>& spoil) {
+      auto sa = s.outbound(4711);
+      spoil(sa);
+      auto id = sa.id;
+      CHECK(s.refusal(data_plane::install_sa{std::move(sa), {s.policy()}}) == code);
+      CHECK_FALSE(s.is_installed(id));
+      CHECK(s.refusal(data_plane::remove_policy{s.policy()}) == errc::not_found);
+    };
+    refused_with(errc::bad_value, [](auto& sa) { sa.reqid = 0; });
+    refused_with(errc::bad_value, [](auto& sa) { sa.id.spi = 255; });
+    refused_with(errc::bad_value, [](auto& sa) { sa.source = at("fd00::1"); });
+    refused_with(errc::bad_value, [](auto& sa) { sa.encap_local.reset(); });
+    refused_with(errc::bad_value,
+                 [](auto& sa) { sa.integrity = integrity_algorithm::hmac_sha2_256_128; });
+    refused_with(errc::bad_key, [](auto& sa) { sa.encryption_key = secret{std::size_t{16}}; });
+    refused_with(errc::unsupported_algorithm, [](auto& sa) { sa.key_bits = 64; });
+    refused_with(errc::unsupported_algorithm,
+                 [](auto& sa) { sa.encryption = static_cast<encryption_algorithm>(3); });
+    // A bad policy spoils the SA it comes with; the larval SA stays.
+    auto spi = s.allocate();
+    auto spoilt = s.policy();
+    spoilt.reqid = 0;
+    CHECK(s.refusal(data_plane::install_sa{s.inbound(spi), {s.policy(), spoilt}}) ==
+          errc::bad_value);
+    CHECK(s.refusal(data_plane::remove_policy{s.policy()}) == errc::not_found);
+    CHECK(s.ask(data_plane::install_sa{s.inbound(spi), {}}).has_value());
+    auto no_selectors = s.inbound(s.allocate());
+    no_selectors.remote_selectors.clear();
+    CHECK(s.refusal(data_plane::install_sa{std::move(no_selectors), {}}) == errc::bad_value);
+  });
+}
+
+TEST_CASE("contract: larval and mature SAs are removed once") {
+  with_each([](subject& s) {
+    auto larval = s.inbound(s.allocate()).id;
+    CHECK(s.ask(data_plane::remove_sa{larval}).has_value());
+    CHECK(s.refusal(data_plane::remove_sa{larval}) == errc::no_such_sa);
+    CHECK(s.refusal(data_plane::install_sa{s.inbound(larval.spi), {}}) == errc::no_such_sa);
+    CHECK(s.ask(data_plane::install_sa{s.outbound(4711), {}}).has_value());
+    auto mature = s.outbound(4711).id;
+    CHECK(s.ask(data_plane::remove_sa{mature}).has_value());
+    CHECK(s.refusal(data_plane::remove_sa{mature}) == errc::no_such_sa);
+    CHECK(s.refusal(data_plane::query_sa{mature}) == errc::no_such_sa);
+    CHECK(s.refusal(data_plane::update_sa{mature, s.own.outer, s.other.outer}) == errc::no_such_sa);
+  });
+}
+
+TEST_CASE("contract: a policy is removed exactly as it was installed, as often as it was") {
+  with_each([](subject& s) {
+    auto policy = s.policy();
+    CHECK(s.ask(data_plane::install_sa{s.outbound(4711), {policy}}).has_value());
+    CHECK(s.ask(data_plane::install_policy{policy}).has_value());
+    auto other = policy;
+    other.outer_remote = at("192.0.2.99");
+    CHECK(s.refusal(data_plane::remove_policy{other}) == errc::not_found);
+    CHECK(s.ask(data_plane::remove_policy{policy}).has_value());
+    CHECK(s.ask(data_plane::remove_policy{policy}).has_value());
+    CHECK(s.refusal(data_plane::remove_policy{policy}) == errc::not_found);
+    CHECK(s.is_installed(s.outbound(4711).id));
+    auto upside_down = policy;
+    std::swap(upside_down.remote_selectors[0].start_address,
+              upside_down.remote_selectors[0].end_address);
+    CHECK(s.refusal(data_plane::install_policy{upside_down}) == errc::bad_value);
+  });
+}
+
+TEST_CASE("contract: a new SA was never used; an update is taken") {
+  with_each([](subject& s) {
+    CHECK(s.ask(data_plane::install_sa{s.outbound(4711), {}}).has_value());
+    auto id = s.outbound(4711).id;
+    auto reply = s.ask(data_plane::query_sa{id});
+    REQUIRE(reply.has_value());
+    auto* usage = std::get_if<data_plane::sa_usage>(&*reply);
+    REQUIRE(usage);
+    CHECK(usage->packets == 0);
+    CHECK(usage->octets == 0);
+    CHECK_FALSE(usage->last_used.has_value());
+    CHECK(s.ask(data_plane::update_sa{id, s.own.outer, {at("192.0.2.9"), 9}}).has_value());
+  });
+}
+
+TEST_CASE("contract: flush leaves nothing") {
+  with_each([](subject& s) {
+    auto larval = s.inbound(s.allocate()).id;
+    CHECK(s.ask(data_plane::install_sa{s.outbound(4711), {s.policy()}}).has_value());
+    CHECK(s.ask(data_plane::flush{}).has_value());
+    CHECK(s.refusal(data_plane::remove_sa{larval}) == errc::no_such_sa);
+    CHECK(s.refusal(data_plane::remove_sa{s.outbound(4711).id}) == errc::no_such_sa);
+    CHECK(s.refusal(data_plane::remove_policy{s.policy()}) == errc::not_found);
+  });
+}
+
+TEST_CASE("contract: requests in flight are answered in order, each once") {
+  with_each([](subject& s) {
+    constexpr request_id first = 1000;
+    constexpr request_id count = 500;
+    for (request_id i = 0; i < count; ++i) {
+      s.plane().submit(first + i,
+                       data_plane::allocate_spi{s.own.outer.address, s.other.outer.address});
+    }
+    CHECK(s.sink.wait_for(first + count - 1).has_value());
+    auto order = s.sink.order();
+    REQUIRE(order.size() == count);
+    for (request_id i = 0; i < count; ++i) CHECK(order[i] == first + i);
+  });
+}
+
+TEST_CASE("contract: requests from several threads are each answered once") {
+  with_each([](subject& s) {
+    constexpr request_id count = 200;
+    std::vector<std::thread> threads;
+    for (request_id thread = 1; thread <= 4; ++thread) {
+      threads.emplace_back([&s, thread] {
+        for (request_id i = 0; i < count; ++i) {
+          s.plane().submit(thread * 1000 + i,
+                           data_plane::allocate_spi{s.own.outer.address, s.other.outer.address});
+        }
+      });
+    }
+    for (auto& thread : threads) thread.join();
+    for (request_id thread = 1; thread <= 4; ++thread)
+      for (request_id i = 0; i < count; ++i)
+        REQUIRE(s.sink.wait_for(thread * 1000 + i).has_value());
+    CHECK(s.sink.order().size() == 4 * count);
+  });
+}
+
+TEST_CASE("contract: after stop nobody speaks, and a second stop does no harm") {
+  with_each([](subject& s) {
+    s.allocate();
+    s.plane().stop();
+    auto before = s.sink.order().size();
+    s.plane().submit(77, data_plane::flush{});
+    s.plane().deliver_esp(s.own.outer, s.other.outer, bytes(40));
+    s.plane().stop();
+    CHECK(s.sink.order().size() == before);
+  });
+}
+
+TEST_CASE("contract: a second start is refused") {
+  with_each([](subject& s) {
+    remembering_sink other;
+    auto again = s.plane().start(other);
+    REQUIRE_FALSE(again.has_value());
+    CHECK(again.failure().code == errc::already_exists);
+  });
+}

@@ -1,8 +1,47 @@
 #include "core/base/traffic_selector.hpp"
 
 #include <algorithm>
+#include <bit>
 
 namespace imago {
+namespace {
+
+bool is_range(const traffic_selector& one) {
+  return one.family() == one.end_address.family() && one.start_address <= one.end_address;
+}
+
+// How many bits at the end are zero once the octets are XORed with `flip`.
+unsigned trailing_zeros(bytes_view octets, std::uint8_t flip) {
+  unsigned count = 0;
+  for (auto i = octets.size(); i-- > 0; count += 8) {
+    auto octet = static_cast<std::uint8_t>(octets[i] ^ flip);
+    if (octet != 0) return count + static_cast<unsigned>(std::countr_zero(octet));
+  }
+  return count;
+}
+
+// How many bits are left behind the beginning that both have in common.
+unsigned differing_bits(bytes_view one, bytes_view other) {
+  for (std::size_t i = 0; i < one.size(); ++i) {
+    auto difference = static_cast<std::uint8_t>(one[i] ^ other[i]);
+    if (difference == 0) continue;
+    auto common = i * 8 + static_cast<std::size_t>(std::countl_zero(difference));
+    return static_cast<unsigned>(one.size() * 8 - common);
+  }
+  return 0;
+}
+
+// The widest prefix that starts at `at` and does not pass `end`; at <= end, of one family. Bit
+// arithmetic, since a peer may send 255 ranges that each fall into 254 prefixes.
+ip_prefix widest_prefix(const ip_address& at, const ip_address& end) {
+  auto free_bits = differing_bits(at.octets(), end.octets());
+  // All of the bits that differ only if the range goes up to the last address of that block.
+  if (free_bits != 0 && trailing_zeros(end.octets(), 0xff) < free_bits) --free_bits;
+  free_bits = std::min(free_bits, trailing_zeros(at.octets(), 0));
+  return {at, static_cast<std::uint8_t>(at.size() * 8 - free_bits)};
+}
+
+}  // namespace
 
 traffic_selector traffic_selector::from_prefix(const ip_prefix& prefix) {
   return {0, 0, 65535, prefix.first(), prefix.last()};
@@ -59,28 +98,18 @@ std::optional<traffic_selector> traffic_selector::intersection(
 
 std::vector<ip_prefix> traffic_selector::prefixes() const {
   std::vector<ip_prefix> list;
-  if (family() != end_address.family() || end_address < start_address) return list;
-  auto at = start_address;
-  auto bits = static_cast<std::uint8_t>(at.size() * 8);
-  for (;;) {
-    // The widest prefix that starts at `at` and does not pass the end.
-    ip_prefix best{at, bits};
-    while (best.length > 0) {
-      ip_prefix wider = *ip_prefix::parse(at.text() + "/" + std::to_string(best.length - 1));
-      if (wider.first() != at || end_address < wider.last()) break;
-      best = wider;
-    }
-    list.push_back(best);
-    if (best.last() == end_address) return list;
-    at = best.last().next();
+  if (!is_range(*this)) return list;
+  for (auto at = start_address;; at = list.back().last().next()) {
+    list.push_back(widest_prefix(at, end_address));
+    if (list.back().last() == end_address) return list;
   }
 }
 
 std::string traffic_selector::text() const {
   std::string text;
-  auto list = prefixes();
-  if (list.size() == 1) {
-    text = list.front().text();
+  auto first = is_range(*this) ? widest_prefix(start_address, end_address) : ip_prefix{};
+  if (is_range(*this) && first.last() == end_address) {
+    text = first.text();
   } else {
     text = start_address.text() + "-" + end_address.text();
   }

@@ -115,6 +115,29 @@ TEST_CASE("traffic_selector: prefixes cover the range, no more and no less") {
     CHECK(worst[i - 1].last().next() == worst[i].first());
 }
 
+TEST_CASE("traffic_selector: prefixes of every small range follow on each other and never merge") {
+  constexpr unsigned count = 80;  // from 10.0.0.216 on, so that an octet carries over
+  auto first = address("10.0.0.216");
+  for (unsigned start = 0; start < count; ++start, first = first.next()) {
+    auto last = first;
+    for (unsigned end = start; end < count; ++end, last = last.next()) {
+      auto list = range(first.text(), last.text()).prefixes();
+      REQUIRE(list.front().first() == first);
+      REQUIRE(list.back().last() == last);
+      for (std::size_t i = 0; i < list.size(); ++i) {
+        // A prefix in the full sense: its host bits are zero.
+        REQUIRE(ip_prefix::parse(list[i].text())->first() == list[i].first());
+        if (i == 0) continue;
+        REQUIRE(list[i - 1].last().next() == list[i].first());
+        auto wider = *ip_prefix::parse(list[i - 1].first().text() + "/" +
+                                       std::to_string(list[i - 1].length - 1));
+        bool would_merge = list[i - 1].length == list[i].length && wider.last() == list[i].last();
+        REQUIRE(!would_merge);
+      }
+    }
+  }
+}
+
 TEST_CASE("traffic_selector: a range that ends before it starts has no prefixes") {
   CHECK(range("10.0.0.2", "10.0.0.1").prefixes().empty());
   traffic_selector mixed{0, 0, 65535, address("10.0.0.1"), address("::1")};
@@ -122,7 +145,7 @@ TEST_CASE("traffic_selector: a range that ends before it starts has no prefixes"
   CHECK(range("10.0.0.2", "10.0.0.1").text() == "10.0.0.2-10.0.0.1");
 }
 
-TEST_CASE("traffic_selector: text") {
+TEST_CASE("traffic_selector: text names the range, then protocol and ports if they matter") {
   CHECK(net("10.0.0.0/8").text() == "10.0.0.0/8");
   CHECK(range("10.0.0.1", "10.0.0.7").text() == "10.0.0.1-10.0.0.7");
   CHECK(with(net("10.0.0.0/8"), 6, 80, 80).text() == "10.0.0.0/8[tcp/80]");

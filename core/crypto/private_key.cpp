@@ -25,6 +25,18 @@ int note_passphrase_wanted(char*, int, int, void* wanted) {
   return -1;
 }
 
+// A PEM file may have blocks before the key, such as EC PARAMETERS, which the decoder would stop
+// at. DER is given back as it is.
+bytes_view from_private_block(bytes_view data) {
+  std::string_view text{reinterpret_cast<const char*>(data.data()), data.size()};
+  constexpr std::string_view begin = "-----BEGIN ";
+  for (auto at = text.find(begin); at != text.npos; at = text.find(begin, at + 1)) {
+    auto line = text.substr(at, text.find('\n', at) - at);
+    if (line.find("PRIVATE KEY-----") != line.npos) return data.subspan(at);
+  }
+  return data;
+}
+
 bytes sha1_of(bytes_view data) {
   bytes out(SHA_DIGEST_LENGTH);
   SHA1(data.data(), data.size(), out.data());
@@ -132,13 +144,10 @@ result<std::shared_ptr<const private_key>> private_key::load(const library& libr
   } else {
     OSSL_DECODER_CTX_set_passphrase(decoder.get(), passphrase.data(), passphrase.size());
   }
-  const auto* at = data.data();
-  auto left = data.size();
-  // A PEM file may have blocks before the key, such as EC PARAMETERS: each call takes one.
-  while (key == nullptr && left > 0) {
-    auto before = left;
-    if (OSSL_DECODER_from_data(decoder.get(), &at, &left) != 1 && left == before) break;
-  }
+  auto block = from_private_block(data);
+  const auto* at = block.data();
+  auto left = block.size();
+  OSSL_DECODER_from_data(decoder.get(), &at, &left);
   owned_key owner{key};
   if (key == nullptr) {
     if (passphrase_wanted) {

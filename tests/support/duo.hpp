@@ -95,6 +95,8 @@ class peer {
   void resend_requests();
   // The IKE SA goes away at once, as by a KILL.
   void kill(ike_side& ike);
+  // As after a crash: a Child SA is gone without a word to the peer.
+  void lose_child(data_plane::spi inbound_spi);
 
   std::size_t held_count() const;
   void carry_out_held(std::size_t at);

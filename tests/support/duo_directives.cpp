@@ -172,6 +172,17 @@ void peer::kill(ike_side& ike) {
   ike.closed = close_ike_sa{{errc::cancelled, "killed"}, false, {}};
 }
 
+void peer::lose_child(data_plane::spi inbound_spi) {
+  auto& children = current().model.children;
+  auto lost = std::find_if(children.begin(), children.end(), [&](const auto& child) {
+    return child.inbound_spi == inbound_spi;
+  });
+  REQUIRE(lost != children.end());
+  children.erase(lost);
+  stop_child stop{inbound_spi, false};
+  on(stop);
+}
+
 // --- what a test asks ----------------------------------------------------------------------------
 
 std::size_t peer::held_count() const {

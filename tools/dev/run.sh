@@ -19,18 +19,19 @@ fuzz_one() { # TARGET SECONDS
 }
 
 run_fuzz() {
-  local seconds=${1:-60} target found=0
+  local seconds=${1:-60} target
   [[ $seconds =~ ^[0-9]+$ ]] || die "fuzz takes a number of seconds, not '$seconds'"
   setup_packages
-  build_preset fuzz || exit 1
+  local targets
+  step configure-fuzz cmake --preset fuzz || exit 1
+  mapfile -t targets < <(ninja -C build/fuzz -t targets all | grep -oE '^fuzz_\w+: phony' | cut -d: -f1)
+  [ ${#targets[@]} -gt 0 ] || die "there are no fuzz targets in tests/fuzz"
+  STEP_TAIL=40 step build-fuzz cmake --build build/fuzz -j "$(build_jobs)" --target "${targets[@]}" || exit 1
   export_sanitizer_options
-  for target in build/fuzz/tests/fuzz/fuzz_*; do
-    [ -f "$target" ] && [ -x "$target" ] || continue
-    found=$((found + 1))
-    STEP_TAIL=30 step "$(basename "$target")" fuzz_one "$target" "$seconds" &&
-      say "   $(grep -h -E 'stat::number_of_executed_units' "$LOGS/$(basename "$target").log" | tr -s ' ')"
+  for target in "${targets[@]}"; do
+    STEP_TAIL=30 step "$target" fuzz_one "build/fuzz/tests/fuzz/$target" "$seconds" &&
+      say "   $(awk '/stat::number_of_executed_units/ { print $2 }' "$LOGS/$target.log") inputs"
   done
-  [ $found -gt 0 ] || die "no fuzz target in build/fuzz/tests/fuzz"
   if [ ${#failed_steps[@]} -gt 0 ]; then
     say "inputs that fail: build/fuzz/crashes/; to replay one: build/fuzz/tests/fuzz/TARGET FILE"
     exit 1

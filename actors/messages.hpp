@@ -25,6 +25,7 @@ using packet_ptr = std::shared_ptr<const packet>;
 // --- packets -----------------------------------------------------------------------------------
 struct receive_packet {
   packet_ptr what;
+  std::shared_ptr<void> place;  // in the receiver's inbox (inbox_gate.hpp)
 };
 
 // --- demux ---------------------------------------------------------------------------------------
@@ -46,6 +47,7 @@ struct initiate_ike_sa {  // to a new initiator: begin, with that Child SA (null
 struct run_task {
   ikev2::task task;
   caf::actor reply_to;  // gets task_ended with task.command; may be null
+  bool force = false;   // delete_ike: the Delete is sent once, its answer not waited for
 };
 struct task_ended {
   std::uint64_t command = 0;

@@ -55,6 +55,19 @@ inline constexpr std::size_t esp_queue_packets_max = 1024;
 // Requests that a data plane has taken but not carried out: ten for each of 10,000 SAs at once.
 inline constexpr std::size_t data_plane_requests_max = 100000;
 
+// --- the actors ---
+// Packets on their way to one IKE SA: a window of one, its fragments, and a retransmission of each.
+inline constexpr std::size_t ike_sa_inbox_max = 2 * fragment_count_max;
+// Packets on their way to the demux: what arrives in some 20 ms of a flood; more is dropped unseen.
+inline constexpr std::size_t demux_inbox_max = 8192;
+// Tasks that wait in one IKE SA: one for each Child SA of a generous configuration.
+inline constexpr std::size_t task_queue_max = 256;
+// Requests in flight to a data plane, of all SAs together.
+inline constexpr std::size_t kernel_requests_max = 65536;
+
+// Events that wait for an embedder's callback: more are dropped and counted, completions never.
+inline constexpr std::size_t callback_queue_max = 65536;
+
 // --- infrastructure of the actors ---
 // Jobs that wait for a crypto thread. At about 1 ms a job, 1024 are the second after which a peer
 // retransmits anyway (RFC 7296 §2.1): what would wait longer is better shed.

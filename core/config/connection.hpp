@@ -58,6 +58,7 @@ struct local_end {
   bool prefer_pss = false;          // from the constraint
   config::identity identity;        // any: the subject of the first certificate, else the address
   std::vector<bytes> certificates;  // DER, end entity candidates
+  friend bool operator==(const local_end&, const local_end&) = default;
 };
 struct remote_end {
   config::authentication authentication = config::authentication::pubkey;
@@ -65,6 +66,7 @@ struct remote_end {
   config::identity identity;        // any: whoever authenticates
   std::vector<bytes> certificates;  // DER; if not empty the peer's must be one of them
   std::vector<bytes> authorities;   // DER; if not empty the chain must end in one of them
+  friend bool operator==(const remote_end&, const remote_end&) = default;
 };
 
 // "dynamic" (replaced by the IKE SA's own address, or the peer's) or a selector.
@@ -92,6 +94,7 @@ struct child_config {
   config::dpd_action dpd_action{};
   bool installs_policies = true;
   duration inactivity{};
+  friend bool operator==(const child_config&, const child_config&) = default;
 };
 
 // A place one may connect to or come from.
@@ -102,6 +105,7 @@ struct address_pattern {
   ip_address first, last;  // a single address: first == last
   bool matches(const ip_address& address) const;
   bool is_single() const { return !any && host_name.empty() && first == last; }
+  friend bool operator==(const address_pattern&, const address_pattern&) = default;
 };
 
 struct connection_config {
@@ -128,6 +132,7 @@ struct connection_config {
   duration rand_time{};
 
   const child_config* find_child(std::string_view child) const;
+  friend bool operator==(const connection_config&, const connection_config&) = default;
 };
 using connection_config_ptr = std::shared_ptr<const connection_config>;
 

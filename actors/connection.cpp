@@ -1,0 +1,167 @@
+#include "actors/connection.hpp"
+
+#include <algorithm>
+
+#include "actors/ike_sa.hpp"
+#include "core/ikev2/exchanges/common.hpp"
+
+namespace imago::actors {
+
+namespace {
+constexpr auto revive_delay_first = std::chrono::seconds{1};
+constexpr auto revive_delay_max = std::chrono::seconds{60};
+}  // namespace
+
+connection::connection(caf::actor_config& config, services_ptr shared,
+                       ikev2::connection_policy_ptr configured, ikev2::policy_ptr policy,
+                       bool runs_start_actions)
+    : actor_base{config, "connection", shared->counted, shared->facts},
+      shared_{std::move(shared)},
+      configured_{std::move(configured)},
+      policy_{std::move(policy)},
+      runs_start_actions_{runs_start_actions},
+      revive_timer_{shared_->timers, timer_kind::revive_due} {}
+
+caf::behavior connection::make_behavior() {
+  set_down_handler([](const caf::down_msg&) {});
+  if (runs_start_actions_) start_wanted();
+  return {
+      [this](const initiate_connection& asked) { on_initiate(asked); },
+      [this](const update_connection& update) {
+        configured_ = update.connection;
+        policy_ = update.policy;
+        if (update.runs_start_actions) start_wanted();
+      },
+      [this](const remove_connection&) {
+        // Undo what start actions did: the IKE SAs that we began.
+        wanted_.clear();
+        for (auto& [id, known] : ike_sas_)
+          if (known.is_initiator)
+            known.handle.tell(run_task{{ikev2::task_kind::delete_ike, {}, 0, {}, 0}, {}, false});
+        quit(caf::exit_reason::normal);
+      },
+      [this](const ike_sa_up& up) {
+        ike_sas_[up.id] = {ike_sa_handle{up.ike_sa}, true};
+        failures_ = 0;
+      },
+      [this](const ike_sa_down& down) { on_ike_sa_down(down); },
+      [this](const child_down& down) { on_child_down(down); },
+      [this](const timer_due& due) {
+        if (revive_timer_.accept(due)) start_wanted();
+      },
+      [this](const kill&) { quit(caf::exit_reason::kill); },
+  };
+}
+
+void connection::on_exit() {
+  revive_timer_.cancel();
+  ike_sas_.clear();
+  actor_base::on_exit();
+}
+
+ikev2::child_config_ptr connection::find_child(const std::string& name) const {
+  const auto* child = configured_->config->find_child(name);
+  return child ? ikev2::child_config_ptr{configured_->config, child} : nullptr;
+}
+
+void connection::on_initiate(const initiate_connection& asked) {
+  auto answer = [&](status result) {
+    if (asked.reply_to) caf::anon_send(asked.reply_to, task_ended{asked.command, result});
+  };
+  auto child = find_child(asked.child);
+  if (!asked.child.empty() && !child)
+    return answer({errc::not_found, "child '" + asked.child + "'"});
+  if (ike_sas_.empty()) return start_ike_sa(child, asked.command, asked.reply_to);
+  if (!child) return answer({});  // there is one already
+  ikev2::task task{ikev2::task_kind::create_child, child, 0, {}, asked.command};
+  ike_sas_.rbegin()->second.handle.tell(run_task{std::move(task), asked.reply_to, false});
+}
+
+result<endpoint> connection::remote_endpoint() const {
+  for (const auto& one : configured_->config->remote_addresses) {
+    if (!one.host_name.empty())
+      return {errc::not_supported,
+              "remote address '" + one.host_name + "' is a name: write its IP address"};
+    if (one.is_single()) return endpoint{one.first, configured_->config->remote_port};
+  }
+  return {errc::no_matching_connection, "connection '" + configured_->config->name +
+                                            "' has no single remote address to connect to"};
+}
+
+void connection::start_ike_sa(const ikev2::child_config_ptr& child, std::uint64_t command,
+                              const caf::actor& reply_to) {
+  auto remote = remote_endpoint();
+  auto local = remote ? shared_->net->local_for(*remote, configured_->config->local_addresses)
+                      : result<endpoint>{remote.failure()};
+  if (!local) {
+    if (reply_to) caf::anon_send(reply_to, task_ended{command, status{local.failure()}});
+    facts().record(journal_level::control, journal_group::ike, [&] {
+      fact failed;
+      failed.name = "initiation_failed";
+      failed.connection = configured_->config->name;
+      failed.fields = {{"reason", local.failure().text()}};
+      failed.story = "cannot initiate: {reason}";
+      return failed;
+    });
+    return;
+  }
+  ike_sa_birth birth;
+  birth.id = shared_->new_id();
+  birth.connection = connection_handle{caf::actor_cast<caf::actor>(this)};
+  birth.command = command;
+  birth.reply_to = reply_to;
+  auto& model = birth.model;
+  model.role = ikev2::role::initiator;
+  model.initiator_spi = ikev2::make_ike_spi(*shared_->library);
+  model.local = *local;
+  model.remote = *remote;
+  model.connection = configured_;
+  model.policy = policy_;
+  auto id = birth.id;
+  ike_sa_handle handle{home_system().spawn<ike_sa>(shared_, own(std::move(birth)))};
+  ike_sas_[id] = {handle, true};
+  handle.tell(initiate_ike_sa{child});
+}
+
+void connection::start_wanted() {
+  for (const auto& child : configured_->config->children)
+    if (child.start_action == config::start_action::start) wanted_.insert(child.name);
+  if (wanted_.empty() || !ike_sas_.empty()) return;
+  bool is_first = true;
+  for (const auto& name : wanted_) {
+    initiate_connection asked{name, 0, {}};
+    if (is_first)
+      start_ike_sa(find_child(name), 0, {});
+    else if (!ike_sas_.empty())
+      on_initiate(asked);
+    is_first = false;
+  }
+}
+
+// Backoff with full jitter: a thousand connections that lost one peer do not return in step.
+void connection::revive_later() {
+  auto ceiling =
+      std::min<duration>(revive_delay_max, revive_delay_first * (1U << std::min(failures_, 6U)));
+  auto part = shared_->library->number() % static_cast<std::uint64_t>(ceiling.count());
+  revive_timer_.arm(address(),
+                    std::chrono::milliseconds{100} + duration{static_cast<duration::rep>(part)});
+}
+
+void connection::on_ike_sa_down(const ike_sa_down& down) {
+  ike_sas_.erase(down.id);
+  if (down.wanted || !ike_sas_.empty()) return;
+  ++failures_;
+  const auto& children = configured_->config->children;
+  for (const auto& child : children)
+    if (child.dpd_action == config::dpd_action::restart) wanted_.insert(child.name);
+  auto tries = configured_->config->keying_tries;
+  if (!wanted_.empty() && (tries == 0 || failures_ < tries)) revive_later();
+}
+
+void connection::on_child_down(const child_down& down) {
+  auto child = find_child(down.child);
+  if (!child || !down.by_peer || child->close_action != config::start_action::start) return;
+  on_initiate({down.child, 0, {}});
+}
+
+}  // namespace imago::actors

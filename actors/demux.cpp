@@ -1,0 +1,165 @@
+#include "actors/demux.hpp"
+
+#include "actors/ike_sa.hpp"
+#include "core/base/limits.hpp"
+#include "core/ikev2/exchanges/common.hpp"
+
+namespace imago::actors {
+
+namespace {
+constexpr auto cookie_secret_lifetime = std::chrono::seconds{60};
+}
+
+demux::demux(caf::actor_config& config, services_ptr shared)
+    : actor_base{config, "demux", shared->counted, shared->facts},
+      shared_{std::move(shared)},
+      policy_{std::make_shared<const ikev2::policy>()},
+      cookies_{*shared_->library, *shared_->library, cookie_secret_lifetime} {}
+
+caf::behavior demux::make_behavior() {
+  set_down_handler([this](const caf::down_msg& down) {
+    auto at = spis_of_.find(down.source.id());
+    if (at == spis_of_.end()) return;
+    for (auto spi : at->second) forget(spi);
+    spis_of_.erase(at);
+  });
+  return {
+      [this](const receive_packet& received) { on_packet(received); },
+      [this](const register_spi& registration) {
+        auto& slot = by_spi_[registration.own_spi];
+        if (slot.ike_sa) return;  // known from its birth
+        slot.ike_sa = ike_sa_handle{registration.ike_sa};
+        slot.gate = std::make_shared<inbox_gate>(limits::ike_sa_inbox_max);
+        auto& spis = spis_of_[registration.ike_sa.id()];
+        if (spis.empty()) monitor(registration.ike_sa);
+        spis.push_back(registration.own_spi);
+      },
+      [this](const half_open_ended& ended) {
+        auto at = by_spi_.find(ended.own_spi);
+        if (at == by_spi_.end() || !at->second.half_open) return;
+        by_init_.erase(*at->second.half_open);
+        at->second.half_open.reset();
+      },
+      [this](const update_policy& update) { policy_ = update.policy; },
+      [this](const kill&) { quit(caf::exit_reason::kill); },
+  };
+}
+
+void demux::on_exit() {
+  by_spi_.clear();
+  by_init_.clear();
+  actor_base::on_exit();
+}
+
+void demux::forget(std::uint64_t own_spi) {
+  auto at = by_spi_.find(own_spi);
+  if (at == by_spi_.end()) return;
+  if (at->second.half_open) by_init_.erase(*at->second.half_open);
+  by_spi_.erase(at);
+}
+
+void demux::drop(const char* why, const packet& what) {
+  ++dropped_;
+  facts().record(journal_level::debug, journal_group::net, [&] {
+    fact dropped;
+    dropped.name = "packet_dropped";
+    dropped.fields = {{"why", why}, {"remote", what.remote}, {"octets", what.octets.size()}};
+    dropped.story = "dropping {octets} octets from {remote}: {why}";
+    return dropped;
+  });
+}
+
+void demux::on_packet(const receive_packet& received) {
+  const auto& what = *received.what;
+  auto header = wire::parse_header(what.octets);
+  if (!header) return drop("malformed header", what);
+  if (header->version >> 4 > 2) {
+    // §2.5: a higher major version is answered, never another answer.
+    if (!header->is_response)
+      answer_unprotected(what, *header, ikev2::make_notify(notify_type::invalid_major_version));
+    return drop("major version", what);
+  }
+  if (header->version >> 4 < 2) return drop("major version", what);
+  if (header->initiator_spi == 0) return drop("initiator SPI 0", what);
+  bool is_first = header->exchange == exchange_type::ike_sa_init && header->from_initiator &&
+                  !header->is_response && header->responder_spi == 0;
+  if (is_first) {
+    auto known = by_init_.find({header->initiator_spi, what.remote});
+    if (known != by_init_.end()) return forward(by_spi_.at(known->second), received.what);
+    if (!passes_cookie_check(what, *header)) return;
+    return spawn_responder(received.what, *header);
+  }
+  auto own_spi = header->from_initiator ? header->responder_spi : header->initiator_spi;
+  auto at = by_spi_.find(own_spi);
+  if (at == by_spi_.end()) return drop("unknown SPI", what);
+  forward(at->second, received.what);
+}
+
+void demux::forward(entry& to, const packet_ptr& what) {
+  auto place = inbox_gate::enter(to.gate);
+  if (!place) return drop("the IKE SA is busy", *what);
+  to.ike_sa.tell(receive_packet{what, std::move(place)});
+}
+
+// Under load only who can receive at its address gets a state (§2.6).
+bool demux::passes_cookie_check(const packet& what, const wire::header& header) {
+  auto half_open = by_init_.size();
+  if (half_open >= shared_->options.half_open_count_max) {
+    drop("too many half-open IKE SAs", what);
+    return false;
+  }
+  if (half_open < shared_->options.cookie_threshold) return true;
+  auto message = wire::parse_message(what.octets);
+  const auto* nonce = message ? wire::find<wire::nonce_payload>(message->payloads) : nullptr;
+  if (!nonce) {
+    drop("malformed IKE_SA_INIT", what);
+    return false;
+  }
+  auto now = shared_->time->now();
+  const auto* cookie = wire::find_notify(message->payloads, notify_type::cookie);
+  if (cookie &&
+      cookies_.check(now, cookie->data, nonce->data, what.remote.address, header.initiator_spi))
+    return true;
+  answer_unprotected(
+      what, header,
+      ikev2::make_notify(notify_type::cookie, cookies_.make(now, nonce->data, what.remote.address,
+                                                            header.initiator_spi)));
+  return false;
+}
+
+void demux::answer_unprotected(const packet& what, const wire::header& asked,
+                               wire::notify_payload notify) {
+  wire::header header;
+  header.initiator_spi = asked.initiator_spi;
+  header.responder_spi = asked.responder_spi;
+  header.exchange = asked.exchange;
+  header.from_initiator = !asked.from_initiator;
+  header.is_response = true;
+  header.message_id = asked.message_id;
+  shared_->net->send_ike(what.local, what.remote,
+                         wire::encode_message(header, {std::move(notify)}));
+}
+
+void demux::spawn_responder(const packet_ptr& what, const wire::header& header) {
+  auto own_spi = ikev2::make_ike_spi(*shared_->library);
+  if (by_spi_.count(own_spi) != 0) return drop("SPI taken", *what);
+  ike_sa_birth birth;
+  birth.id = shared_->new_id();
+  birth.model.role = ikev2::role::responder;
+  birth.model.initiator_spi = header.initiator_spi;
+  birth.model.responder_spi = own_spi;
+  birth.model.local = what->local;
+  birth.model.remote = what->remote;
+  birth.model.policy = policy_;
+  auto actor = home_system().spawn<ike_sa>(shared_, own(std::move(birth)));
+  monitor(actor);
+  auto& slot = by_spi_[own_spi];
+  slot.ike_sa = ike_sa_handle{actor};
+  slot.gate = std::make_shared<inbox_gate>(limits::ike_sa_inbox_max);
+  slot.half_open = init_key{header.initiator_spi, what->remote};
+  by_init_[*slot.half_open] = own_spi;
+  spis_of_[actor.id()].push_back(own_spi);
+  forward(slot, what);
+}
+
+}  // namespace imago::actors

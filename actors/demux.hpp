@@ -1,0 +1,58 @@
+// The DEMUX: from datagrams to IKE SAs, by our SPI. O(1) header work only; whatever costs more is
+// done by the ike_sa. It admits new peers: counts half-open IKE SAs, asks for cookies when there
+// are many, refuses when there are too many.
+#pragma once
+
+#include <unordered_map>
+
+#include "actors/actor_base.hpp"
+#include "actors/inbox_gate.hpp"
+#include "actors/services.hpp"
+#include "core/ikev2/cookie.hpp"
+#include "core/wire/message.hpp"
+
+namespace imago::actors {
+
+class demux final : public actor_base {
+ public:
+  demux(caf::actor_config& config, services_ptr shared);
+  caf::behavior make_behavior() override;
+  void on_exit() override;
+
+ private:
+  // Who sent an IKE_SA_INIT request: its retransmissions belong to the same IKE SA.
+  struct init_key {
+    std::uint64_t initiator_spi = 0;
+    endpoint remote;
+    friend bool operator==(const init_key&, const init_key&) = default;
+  };
+  struct init_key_hash {
+    std::size_t operator()(const init_key& key) const {
+      return std::hash<std::uint64_t>{}(key.initiator_spi) ^ std::hash<endpoint>{}(key.remote);
+    }
+  };
+  struct entry {
+    ike_sa_handle ike_sa;
+    std::shared_ptr<inbox_gate> gate;
+    std::optional<init_key> half_open;  // present while counted as half-open
+  };
+
+  void on_packet(const receive_packet& received);
+  void forward(entry& to, const packet_ptr& what);
+  void spawn_responder(const packet_ptr& what, const wire::header& header);
+  bool passes_cookie_check(const packet& what, const wire::header& header);
+  void answer_unprotected(const packet& what, const wire::header& header,
+                          wire::notify_payload notify);
+  void drop(const char* why, const packet& what);
+  void forget(std::uint64_t own_spi);
+
+  services_ptr shared_;
+  ikev2::policy_ptr policy_;
+  std::unordered_map<std::uint64_t, entry> by_spi_;
+  std::unordered_map<init_key, std::uint64_t, init_key_hash> by_init_;
+  std::unordered_map<caf::actor_id, std::vector<std::uint64_t>> spis_of_;
+  ikev2::cookie_jar cookies_;
+  std::uint64_t dropped_ = 0;
+};
+
+}  // namespace imago::actors

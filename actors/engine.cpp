@@ -1,0 +1,191 @@
+#include "actors/engine.hpp"
+
+#include "actors/bridge.hpp"
+#include "actors/demux.hpp"
+#include "actors/engine_actor.hpp"
+#include "actors/engine_parts.hpp"
+#include "actors/kernel.hpp"
+#include "actors/live_network.hpp"
+#include "actors/scheduler_policy.hpp"
+
+namespace imago {
+
+using namespace actors;  // NOLINT(google-build-using-namespace): this file is the door to it
+
+namespace {
+
+// From the back-end's thread to the kernel actor's mailbox.
+class kernel_sink final : public kernel_if::backend_sink {
+ public:
+  explicit kernel_sink(caf::actor kernel) : kernel_{std::move(kernel)} {}
+  void on_reply(kernel_if::request_id id, data_plane::reply reply) override {
+    caf::anon_send(kernel_, backend_replied{id, own(std::move(reply))});
+  }
+  void on_event(data_plane::event event) override {
+    caf::anon_send(kernel_, backend_reported{std::move(event)});
+  }
+
+ private:
+  caf::actor kernel_;
+};
+
+services_ptr make_services(engine_options& options) {
+  auto shared = std::make_shared<services>();
+  shared->library = options.library ? options.library : std::make_shared<crypto::library>();
+  shared->time = options.clock ? options.clock : std::make_shared<system_clock_source>();
+  shared->facts = std::make_shared<journal>(shared->time);
+  for (auto& [sink, filter] : options.sinks) shared->facts->add_sink(sink, filter);
+  shared->counted = std::make_shared<census>();
+  shared->timers = std::make_shared<timer_wheel>(shared->time);
+  shared->numbers = std::make_shared<ikev2::number_source>();
+  shared->certificates = std::make_shared<crypto::certificate_cache>();
+  shared->digests = std::make_shared<ikev2::digest_tally>();
+  shared->options = options;
+  return shared;
+}
+
+}  // namespace
+
+result<std::unique_ptr<engine>> engine::start(engine_options options) {
+  std::unique_ptr<engine> made{new engine};
+  made->parts_ = std::make_unique<engine_parts>();
+  auto& parts = *made->parts_;
+  auto shared = parts.shared = make_services(options);
+
+  auto net = live_network::open(options);
+  if (!net) return net.failure();
+  parts.net = *net;
+  shared->net = parts.net;
+  if (options.make_backend) {
+    auto backend = options.make_backend(*parts.net, *shared->library);
+    if (!backend) return backend.failure();
+    parts.backend = std::move(*backend);
+    auto can = parts.backend->capabilities();
+    shared->abilities = {can.transport_mode, can.esn, can.requires_udp_encapsulation,
+                         can.replay_window_max};
+  }
+  parts.crypto = std::make_shared<thread_crypto_pool>(options.crypto_threads,
+                                                      run_with(shared->library));
+  shared->crypto = parts.crypto;
+  parts.callbacks = std::make_unique<callback_thread>(options.executor);
+
+  parts.system_config = std::make_unique<caf::actor_system_config>();
+  configure_scheduler(*parts.system_config, options.scheduler_threads);
+  parts.system = std::make_unique<caf::actor_system>(*parts.system_config);
+  auto& system = *parts.system;
+  shared->kernel = kernel_handle{system.spawn<actors::kernel>(shared, parts.backend.get())};
+  shared->demux = demux_handle{system.spawn<actors::demux>(shared)};
+  shared->engine = engine_handle{system.spawn<engine_actor>(shared)};
+  if (options.on_event) {
+    auto observer =
+        system.spawn<observer_actor>(shared, std::ref(*parts.callbacks), options.on_event);
+    shared->engine.tell(subscribe_sa_events{observer});
+  }
+  parts.credentials = std::make_unique<engine_parts::credentials_store>(shared);
+
+  shared->facts->start();
+  parts.timer_driver = std::make_unique<timer_thread>(*shared->timers);
+  parts.timer_driver->start();
+  if (parts.backend) {
+    parts.sink = std::make_unique<kernel_sink>(shared->kernel.actor());
+    if (auto started = parts.backend->start(*parts.sink); !started) return started.failure();
+  }
+  if (auto reading = parts.net->start(shared, parts.backend.get()); !reading)
+    return reading.failure();
+  return made;
+}
+
+// In the order of dependence: nothing new comes in, actors end, the data plane is emptied, threads
+// are joined.
+engine::~engine() {
+  auto& parts = *parts_;
+  if (parts.net) parts.net->stop();
+  auto& shared = *parts.shared;
+  if (parts.system) {
+    shared.engine.tell_kill();
+    shared.demux.tell_kill();
+    shared.kernel.tell_kill();
+    parts.system->await_all_actors_done();
+  }
+  if (parts.backend) parts.backend->stop();
+  if (parts.crypto) parts.crypto->stop();
+  if (parts.timer_driver) parts.timer_driver->stop();
+  parts.sink.reset();
+  // The handles point at actors that point at the services.
+  shared.engine = {};
+  shared.demux = {};
+  shared.kernel = {};
+  shared.net.reset();
+  parts.system.reset();
+  if (parts.callbacks) parts.callbacks->stop();
+  if (shared.facts) shared.facts->stop();
+}
+
+namespace {
+
+template <class message, class question>
+std::optional<message> ask(engine_parts& parts, question asked) {
+  auto promise = std::make_shared<std::promise<message>>();
+  auto future = promise->get_future();
+  asked.reply_to = parts.system->spawn<promise_actor<message>>(parts.shared, std::move(promise));
+  parts.shared->engine.tell(std::move(asked));
+  try {
+    return future.get();
+  } catch (const std::future_error&) {
+    return std::nullopt;  // the engine ended first
+  }
+}
+
+}  // namespace
+
+status engine::load(config::configuration configuration) {
+  auto parsed = ikev2::parse_credentials(*parts_->shared->library, std::move(configuration));
+  if (!parsed) return parsed.failure();
+  return parts_->credentials->replace_files(std::move(*parsed));
+}
+
+status engine::load_text(std::string_view text) {
+  config::file_access none;
+  none.read = [](const std::string& path) { return result<std::string>{errc::not_found, path}; };
+  none.glob = [](const std::string&) { return std::vector<std::string>{}; };
+  auto settings = config::parse_settings(text, "text", none);
+  if (!settings) return settings.failure();
+  auto built = config::build_configuration(**settings, ".", none);
+  if (auto* errors = std::get_if<config::configuration_errors>(&built))
+    return errors->errors.front();
+  return load(std::move(std::get<config::configuration>(built)));
+}
+
+void engine::initiate(std::string connection, std::string child, callback done) {
+  auto waiter = parts_->system->spawn<command_actor>(parts_->shared, std::ref(*parts_->callbacks),
+                                                     std::move(done), true);
+  parts_->shared->engine.tell(
+      initiate_sa{std::move(connection), std::move(child), parts_->shared->new_id(), waiter});
+}
+
+void engine::terminate(std::string connection, std::string child, callback done) {
+  auto waiter = parts_->system->spawn<command_actor>(parts_->shared, std::ref(*parts_->callbacks),
+                                                     std::move(done), true);
+  parts_->shared->engine.tell(terminate_sas{
+      {std::move(connection), std::move(child), 0, 0}, false, parts_->shared->new_id(), waiter});
+}
+
+void engine::rekey(std::string connection, std::string child, callback done) {
+  auto waiter = parts_->system->spawn<command_actor>(parts_->shared, std::ref(*parts_->callbacks),
+                                                     std::move(done), false);
+  parts_->shared->engine.tell(
+      rekey_sas{{std::move(connection), std::move(child), 0, 0}, parts_->shared->new_id(), waiter});
+}
+
+std::vector<ike_sa_status_ptr> engine::list() {
+  auto listed = ask<ike_sas_listed>(*parts_, list_ike_sas{{}, parts_->shared->new_id(), {}});
+  return listed ? std::move(listed->list) : std::vector<ike_sa_status_ptr>{};
+}
+
+std::uint16_t engine::nat_port() const { return parts_->net->nat_port(); }
+kernel_if::backend* engine::backend() { return parts_->backend.get(); }
+instant engine::now() const { return parts_->shared->time->now(); }
+
+void engine::stop() { (void)ask<engine_stopped>(*parts_, stop_engine{}); }
+
+}  // namespace imago

@@ -1,0 +1,206 @@
+#include "actors/engine_actor.hpp"
+
+#include "actors/connection.hpp"
+
+namespace imago::actors {
+
+engine_actor::engine_actor(caf::actor_config& config, services_ptr shared)
+    : actor_base{config, "engine", shared->counted, shared->facts},
+      shared_{std::move(shared)},
+      policy_{std::make_shared<const ikev2::policy>()},
+      started_at_{shared_->time->now()},
+      stop_timer_{shared_->timers, timer_kind::sweep_due} {}
+
+caf::behavior engine_actor::make_behavior() {
+  set_down_handler([this](const caf::down_msg& down) {
+    if (auto at = ids_.find(down.source); at != ids_.end()) {
+      ike_sas_.erase(at->second);
+      ids_.erase(at);
+      if (is_stopping_ && ike_sas_.empty()) finish_stop();
+      return;
+    }
+    if (auto subscriber = caf::actor_cast<caf::actor>(down.source)) subscribers_.erase(subscriber);
+  });
+  auto tell = [](const caf::actor& to, auto message) {
+    if (to) caf::anon_send(to, std::move(message));
+  };
+  return {
+      [this](const status_published& published) { on_status(published); },
+      [this](const sa_event_happened& happened) {
+        for (const auto& subscriber : subscribers_) caf::anon_send(subscriber, happened);
+      },
+      [this](const initiate_sa& asked) { on_initiate(asked); },
+      [this](const terminate_sas& asked) { on_terminate(asked); },
+      [this, tell](const rekey_sas& asked) {
+        auto matches = select(asked.which);
+        tell(asked.reply_to, selection_made{asked.command, matches.size()});
+        for (const auto& [sa, child] : matches) {
+          auto kind = child ? ikev2::task_kind::rekey_child : ikev2::task_kind::rekey_ike;
+          sa->handle.tell(
+              run_task{{kind, {}, child ? child->model.inbound_spi : 0, {}, 0}, {}, false});
+        }
+      },
+      [this, tell](const kill_sas& asked) {
+        auto matches = select(asked.which);
+        tell(asked.reply_to, selection_made{asked.command, matches.size()});
+        for (const auto& [sa, child] : matches) sa->handle.tell_kill();
+      },
+      [this, tell](const list_ike_sas& asked) {
+        ike_sas_listed listed{asked.command, {}};
+        std::uint64_t last = 0;
+        for (const auto& [sa, child] : select(asked.which)) {
+          if (sa->status->id == last) continue;
+          last = sa->status->id;
+          listed.list.push_back(sa->status);
+        }
+        tell(asked.reply_to, std::move(listed));
+      },
+      [this](const replace_policy& asked) { on_replace_policy(asked); },
+      [this](const subscribe_sa_events& subscription) {
+        if (subscribers_.insert(subscription.subscriber).second) monitor(subscription.subscriber);
+      },
+      [this, tell](const count_engine& asked) {
+        engine_counted counted{asked.command, ike_sas_.size(), 0, started_at_};
+        for (const auto& [id, known] : ike_sas_)
+          if (known.status->established_at == instant{}) ++counted.half_open;
+        tell(asked.reply_to, counted);
+      },
+      [this](const stop_engine& asked) { on_stop(asked); },
+      [this](const timer_due& due) {
+        if (stop_timer_.accept(due)) finish_stop();
+      },
+      [this](const kill&) { quit(caf::exit_reason::kill); },
+  };
+}
+
+void engine_actor::on_exit() {
+  stop_timer_.cancel();
+  for (auto& [name, known] : connections_) known.handle.tell_kill();
+  for (auto& [id, known] : ike_sas_) known.handle.tell_kill();
+  connections_.clear();
+  ike_sas_.clear();
+  subscribers_.clear();
+  stop_asker_ = {};
+  actor_base::on_exit();
+}
+
+void engine_actor::on_status(const status_published& published) {
+  const auto& status = published.status;
+  if (status->state == "DESTROYED") return;  // DOWN follows
+  auto [at, is_new] = ike_sas_.try_emplace(status->id);
+  if (is_new) {
+    at->second.handle = ike_sa_handle{published.ike_sa};
+    ids_[published.ike_sa.address()] = status->id;
+    monitor(published.ike_sa);
+    if (is_stopping_) at->second.handle.tell_kill();
+  }
+  at->second.status = status;
+}
+
+std::vector<engine_actor::match> engine_actor::select(const sa_selector& which) const {
+  std::vector<match> found;
+  bool wants_child = !which.child.empty() || which.child_id != 0;
+  auto consider = [&](const known_ike_sa& known) {
+    const auto& status = *known.status;
+    if (!which.ike.empty() && status.connection != which.ike) return;
+    if (!wants_child) {
+      found.push_back({&known, nullptr});
+      return;
+    }
+    for (const auto& child : status.children)
+      if ((which.child.empty() || child.name == which.child) &&
+          (which.child_id == 0 || child.id == which.child_id))
+        found.push_back({&known, &child});
+  };
+  if (which.ike_id != 0) {
+    if (auto at = ike_sas_.find(which.ike_id); at != ike_sas_.end()) consider(at->second);
+    return found;
+  }
+  for (const auto& [id, known] : ike_sas_) consider(known);
+  return found;
+}
+
+void engine_actor::on_initiate(const initiate_sa& asked) {
+  auto answer = [&](status result) {
+    if (asked.reply_to) caf::anon_send(asked.reply_to, task_ended{asked.command, result});
+  };
+  if (is_stopping_) return answer({errc::shutting_down});
+  for (auto& [name, known] : connections_) {
+    if (!asked.ike.empty() && name != asked.ike) continue;
+    if (!asked.child.empty() && !known.configured->config->find_child(asked.child)) continue;
+    if (asked.ike.empty() && asked.child.empty()) continue;
+    known.handle.tell(initiate_connection{asked.child, asked.command, asked.reply_to});
+    return;
+  }
+  answer({errc::not_found, asked.child.empty() ? "IKE_SA config '" + asked.ike + "'"
+                                               : "CHILD_SA config '" + asked.child + "'"});
+}
+
+void engine_actor::on_terminate(const terminate_sas& asked) {
+  auto matches = select(asked.which);
+  if (asked.reply_to) caf::anon_send(asked.reply_to, selection_made{asked.command, matches.size()});
+  for (const auto& [sa, child] : matches) {
+    auto kind = child ? ikev2::task_kind::delete_child : ikev2::task_kind::delete_ike;
+    ikev2::task task{kind, {}, child ? child->model.inbound_spi : 0, {}, asked.command};
+    sa->handle.tell(run_task{std::move(task), asked.reply_to, asked.force});
+  }
+}
+
+namespace {
+
+bool is_same(const ikev2::connection_policy& one, const ikev2::connection_policy& other) {
+  return one.config == other.config;  // the same loaded object: a store keeps what did not change
+}
+
+}  // namespace
+
+void engine_actor::on_replace_policy(const replace_policy& asked) {
+  policy_ = asked.policy;
+  shared_->demux.tell(update_policy{policy_});
+  std::set<std::string> present;
+  for (const auto& configured : policy_->connections) {
+    const auto& name = configured->config->name;
+    present.insert(name);
+    auto at = connections_.find(name);
+    if (at != connections_.end()) {
+      bool changed = !is_same(*at->second.configured, *configured);
+      at->second.configured = configured;
+      at->second.handle.tell(update_connection{configured, policy_, changed});
+      continue;
+    }
+    connection_handle handle{home_system().spawn<connection>(shared_, configured, policy_, true)};
+    connections_[name] = {handle, configured};
+  }
+  for (auto at = connections_.begin(); at != connections_.end();) {
+    if (present.count(at->first) != 0) {
+      ++at;
+      continue;
+    }
+    at->second.handle.tell(remove_connection{});
+    at = connections_.erase(at);
+  }
+  if (asked.reply_to) caf::anon_send(asked.reply_to, task_ended{asked.command, {}});
+}
+
+void engine_actor::on_stop(const stop_engine& asked) {
+  stop_asker_ = asked.reply_to;
+  is_stopping_ = true;
+  for (auto& [name, known] : connections_) known.handle.tell_kill();  // no revival
+  connections_.clear();
+  for (auto& [id, known] : ike_sas_) {
+    if (known.status->established_at == instant{})
+      known.handle.tell_kill();
+    else
+      known.handle.tell(run_task{{ikev2::task_kind::delete_ike, {}, 0, {}, 0}, {}, false});
+  }
+  if (ike_sas_.empty()) return finish_stop();
+  stop_timer_.arm(address(), shared_->options.stop_timeout);
+}
+
+void engine_actor::finish_stop() {
+  for (auto& [id, known] : ike_sas_) known.handle.tell_kill();
+  if (stop_asker_) caf::anon_send(stop_asker_, engine_stopped{});
+  stop_asker_ = {};
+}
+
+}  // namespace imago::actors

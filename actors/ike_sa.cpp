@@ -1,0 +1,381 @@
+#include "actors/ike_sa.hpp"
+
+#include <algorithm>
+
+#include "actors/exchange.hpp"
+#include "core/base/limits.hpp"
+
+namespace imago::actors {
+
+namespace {
+
+// Spread over the last tenth, so that ten thousand SAs made at once are not rekeyed at once.
+duration jittered(random_source& random, duration from, duration spread) {
+  if (spread <= duration{}) return from;
+  auto part = duration{
+      static_cast<duration::rep>(random.number() % static_cast<std::uint64_t>(spread.count()))};
+  return std::max(duration{1}, from - part);
+}
+
+constexpr auto retry_delay = std::chrono::seconds{3};  // after TEMPORARY_FAILURE and the like
+
+}  // namespace
+
+ike_sa::ike_sa(caf::actor_config& config, services_ptr shared, owned<ike_sa_birth> boxed)
+    : actor_base{config, "ike_sa", shared->counted, shared->facts},
+      shared_{std::move(shared)},
+      id_{boxed.peek().id},
+      retransmit_timer_{shared_->timers, timer_kind::retransmit_due},
+      half_open_timer_{shared_->timers, timer_kind::half_open_due},
+      rekey_timer_{shared_->timers, timer_kind::rekey_due},
+      lifetime_timer_{shared_->timers, timer_kind::ike_lifetime_due},
+      liveness_timer_{shared_->timers, timer_kind::liveness_due},
+      keepalive_timer_{shared_->timers, timer_kind::keepalive_due},
+      retry_timer_{shared_->timers, timer_kind::revive_due} {
+  auto birth = boxed.take();
+  model_ = std::move(birth.model);
+  connection_ = std::move(birth.connection);
+  created_at_ = last_alive_ = last_sent_ = shared_->time->now();
+  if (birth.reply_to) {
+    initial_command_ = birth.command;
+    commands_[birth.command] = {birth.command, birth.reply_to};
+  }
+  if (birth.keys) {
+    ikev2::use_keys use{std::move(*birth.keys)};
+    do_use_keys(use);
+  }
+}
+
+caf::behavior ike_sa::make_behavior() {
+  // Without the demux nothing can arrive any more: the engine ends.
+  monitor(shared_->demux.actor());
+  set_down_handler([this](const caf::down_msg& down) {
+    if (down.source == shared_->demux.address()) close({errc::shutting_down, "engine"}, false, true);
+  });
+  begin_life();
+  return {
+      [this](const receive_packet& received) { on_packet(*received.what); },
+      [this](const initiate_ike_sa& asked) { on_initiate(asked); },
+      [this](run_task& asked) { on_run_task(asked); },
+      [this](commit_exchange& commit) { on_commit(commit); },
+      [this](const exchange_ended& ended) { on_exchange_ended(ended.exchange); },
+      [this](send_exchange_request& asked) {
+        if (asked.request.has_value() && exchanges_.count(asked.exchange) != 0)
+          send_request(asked.exchange, asked.request.take());
+      },
+      [this](const child_rekey_wanted& wanted) {
+        if (!is_known_child(wanted.inbound_spi)) return;
+        want(ikev2::task_kind::rekey_child, wanted.inbound_spi);
+      },
+      [this](const child_expired& expired) {
+        if (!is_known_child(expired.inbound_spi)) return;
+        want(ikev2::task_kind::delete_child, expired.inbound_spi);
+      },
+      [this](const child_started& started) { on_child_started(started); },
+      [this](const child_used&) { last_alive_ = shared_->time->now(); },
+      [this](const peer_moved& moved) {
+        if (!model_.peer.remote_behind_nat) return;
+        model_.remote = moved.remote;
+        publish();
+      },
+      [this](adopt_children& adopted) { on_adopt(adopted); },
+      [this](const timer_due& due) { on_timer(due); },
+      [this](const kill&) {
+        close({errc::cancelled, "killed"}, false, true);
+      },
+  };
+}
+
+void ike_sa::on_exit() {
+  if (!is_closed_) close({errc::cancelled, "ended"}, false, true);
+  for (auto* timer : {&retransmit_timer_, &half_open_timer_, &rekey_timer_, &lifetime_timer_,
+                      &liveness_timer_, &keepalive_timer_, &retry_timer_})
+    timer->cancel();
+  outgoing_.reset();
+  incoming_.reset();
+  model_ = {};
+  connection_ = {};
+  successors_.clear();
+  actor_base::on_exit();
+}
+
+void ike_sa::begin_life() {
+  // Before anything of ours can be answered.
+  shared_->demux.tell(register_spi{model_.own_spi(), caf::actor_cast<caf::actor>(this)});
+  if (model_.state == ikev2::sa_state::established) {  // rekeyed
+    on_established();
+  } else if (model_.role == ikev2::role::responder) {
+    half_open_timer_.arm(address(), shared_->options.half_open_lifetime);
+  }
+  publish();
+}
+
+ikev2::sa_snapshot_ptr ike_sa::snapshot() const {
+  return std::make_shared<const ikev2::ike_sa_model>(model_);
+}
+
+void ike_sa::on_initiate(const initiate_ike_sa& asked) {
+  if (model_.state != ikev2::sa_state::created || own_exchange_) return;
+  initial_child_ = asked.child;
+  record(journal_level::control, journal_group::ike, "ike_sa_initiated",
+         {{"remote", model_.remote}, {"local", model_.local}}, "initiating IKE SA to {remote}");
+  running_exchange entry;
+  entry.is_ours = true;
+  entry.type = exchange_type::ike_sa_init;
+  spawn_exchange(ikev2::initiate_ike_sa_init(shared_->flow_context(), snapshot()),
+                 std::move(entry));
+}
+
+void ike_sa::start_auth() {
+  auto child = initial_child_;
+  // RFC 6023: without a Child SA only if the peer can do so; else bring up the first configured.
+  if (!child && !model_.peer.childless && !model_.connection->config->children.empty())
+    child = {model_.connection->config, &model_.connection->config->children.front()};
+  running_exchange entry;
+  entry.is_ours = true;
+  entry.type = exchange_type::ike_auth;
+  spawn_exchange(ikev2::initiate_ike_auth(shared_->flow_context(), snapshot(), child),
+                 std::move(entry));
+}
+
+void ike_sa::spawn_exchange(ikev2::flow flow, running_exchange entry) {
+  auto number = shared_->new_id();
+  (entry.is_ours ? own_exchange_ : peer_exchange_) = number;
+  auto& slot = exchanges_[number];
+  slot = std::move(entry);
+  slot.handle = exchange_handle{spawn<exchange>(
+      shared_, number, ike_sa_handle{caf::actor_cast<caf::actor>(this)}, own(std::move(flow)))};
+}
+
+// --- tasks
+// -------------------------------------------------------------------------------------------
+
+void ike_sa::on_run_task(run_task& asked) {
+  auto& task = asked.task;
+  if (asked.reply_to) {
+    commands_[task.command] = {task.command, asked.reply_to};
+  } else {
+    task.command = 0;
+  }
+  bool is_double = std::any_of(tasks_.begin(), tasks_.end(), [&](const auto& one) {
+    return one.kind == task.kind && one.inbound_spi == task.inbound_spi &&
+           one.child == task.child && task.command == 0;
+  });
+  if (is_double) return;
+  if (asked.force && task.kind == ikev2::task_kind::delete_ike) {
+    // What is in flight of ours gives way: the Delete is sent at once, unanswered.
+    closing_wanted_ = true;
+    auto sealed =
+        seal(exchange_type::informational, false, next_own_message_id_ + (outstanding_ ? 1 : 0),
+             {wire::delete_payload{protocol_id::ike, {}}});
+    if (sealed && established_at_ != instant{}) send_datagrams(*sealed);
+    return close({errc::cancelled, "terminated by force"}, false, true);
+  }
+  if (tasks_.size() >= limits::task_queue_max)
+    return finish_command(task.command, {errc::queue_full, "tasks of the IKE SA"});
+  // The end of the IKE SA makes whatever waits pointless.
+  if (task.kind == ikev2::task_kind::delete_ike)
+    tasks_.push_front(task);
+  else
+    tasks_.push_back(task);
+  pump();
+}
+
+void ike_sa::want(ikev2::task_kind kind, data_plane::spi inbound_spi) {
+  run_task asked;
+  asked.task.kind = kind;
+  asked.task.inbound_spi = inbound_spi;
+  on_run_task(asked);
+}
+
+void ike_sa::pump() {
+  bool ready =
+      model_.state == ikev2::sa_state::established || model_.state == ikev2::sa_state::rekeyed;
+  // Its peer does not know of it: there is nothing to delete there.
+  if (!ready && !tasks_.empty() && tasks_.front().kind == ikev2::task_kind::delete_ike &&
+      model_.state != ikev2::sa_state::deleting)
+    return close({errc::cancelled, "terminated before it was established"}, false, true);
+  while (ready && !own_exchange_ && !tasks_.empty() && !is_closed_) {
+    auto task = std::move(tasks_.front());
+    tasks_.pop_front();
+    if (auto begun = ikev2::begin(model_, task); !begun) {
+      record(journal_level::detail, journal_group::ike, "task_dropped",
+             {{"task", name_of(task.kind)}, {"reason", begun.failure().text()}},
+             "not doing {task}: {reason}");
+      finish_command(task.command, begun);
+      continue;
+    }
+    running_exchange entry;
+    entry.is_ours = true;
+    entry.task = task;
+    entry.type = exchange_type::create_child_sa;
+    if (task.kind == ikev2::task_kind::delete_ike) closing_wanted_ = true;
+    spawn_exchange(ikev2::start_task(shared_->flow_context(), snapshot(), task), std::move(entry));
+    publish();
+  }
+}
+
+void ike_sa::finish_command(std::uint64_t number, const status& result) {
+  auto at = commands_.find(number);
+  if (number == 0 || at == commands_.end()) return;
+  caf::anon_send(at->second.reply_to, task_ended{number, result});
+  commands_.erase(at);
+}
+
+// --- commits
+// -----------------------------------------------------------------------------------------
+
+void ike_sa::on_commit(commit_exchange& commit) {
+  auto at = exchanges_.find(commit.exchange);
+  if (at == exchanges_.end() || !commit.outcome.has_value()) return;
+  auto handle = at->second.handle;
+  auto outcome = commit.outcome.take();
+  auto response = std::move(outcome.response);
+  auto todo = ikev2::apply(model_, std::move(outcome));
+  if (!todo) {
+    record(journal_level::detail, journal_group::ike, "commit_refused",
+           {{"reason", todo.failure().text()}}, "an exchange came too late: {reason}");
+    handle.tell(commit_refused{});
+    exchanges_.erase(at);
+    if (own_exchange_ == commit.exchange) own_exchange_.reset();
+    if (peer_exchange_ == commit.exchange) peer_exchange_.reset();
+    return;
+  }
+  at->second.response = std::move(response);
+  auto done = carry_out(std::move(*todo), at->second);
+  if (done.closing) {
+    closing_ = done.closing->reason;
+    closing_by_peer_ = done.closing->by_peer;
+    if (done.closing->notify_peer && outgoing_) {
+      // The peer learns why; one message, not waited for.
+      auto sealed =
+          seal(exchange_type::informational, false, next_own_message_id_,
+               {wire::notify_payload{protocol_id::none, {}, *done.closing->notify_peer, {}}});
+      if (sealed) send_datagrams(*sealed);
+    }
+  }
+  handle.tell(commit_accepted{std::move(done.leases)});
+  publish();
+}
+
+// The exchange's leases have passed on: now, and only now, the response may leave.
+void ike_sa::on_exchange_ended(std::uint64_t number) {
+  auto at = exchanges_.find(number);
+  if (at == exchanges_.end()) return;
+  auto ended = std::move(at->second);
+  exchanges_.erase(at);
+  if (own_exchange_ == number) own_exchange_.reset();
+  if (peer_exchange_ == number) peer_exchange_.reset();
+  if (ended.response) send_response(ended);
+  for (auto spi : ended.started_children)
+    if (auto child = children_.find(spi); child != children_.end())
+      child->second.handle.tell(activate_child{});
+  if (closing_) {
+    auto reason = *closing_;
+    return close(reason, closing_by_peer_,
+                 closing_wanted_ || closing_by_peer_ || model_.state == ikev2::sa_state::rekeyed);
+  }
+  if (ended.task && ended.task->kind != ikev2::task_kind::create_child)
+    finish_command(ended.task->command, {});
+  if (model_.state == ikev2::sa_state::auth_sent && ended.type == exchange_type::ike_sa_init)
+    return start_auth();
+  pump();
+}
+
+// --- life
+// --------------------------------------------------------------------------------------------
+
+void ike_sa::on_established() {
+  established_at_ = last_alive_ = shared_->time->now();
+  half_open_timer_.cancel();
+  if (!model_.connection) return;
+  arm_lifetimes();
+  if (model_.connection->config->dpd_delay > duration{})
+    liveness_timer_.arm(address(), model_.connection->config->dpd_delay);
+  if (model_.peer.local_behind_nat)
+    keepalive_timer_.arm(address(), shared_->options.nat_keepalive_interval);
+}
+
+void ike_sa::arm_lifetimes() {
+  const auto& config = *model_.connection->config;
+  if (config.rekey_time > duration{}) {
+    auto delay = jittered(*shared_->library, config.rekey_time, config.rand_time);
+    rekey_at_ = shared_->time->now() + delay;
+    rekey_timer_.arm(address(), delay);
+  }
+  auto limit = std::max(config.rekey_time, config.reauth_time);
+  if (limit > duration{}) lifetime_timer_.arm(address(), limit + config.over_time);
+}
+
+void ike_sa::check_liveness() {
+  auto delay = model_.connection->config->dpd_delay;
+  auto quiet = shared_->time->now() - last_alive_;
+  if (quiet >= delay) {
+    want(ikev2::task_kind::check_liveness);
+    liveness_timer_.arm(address(), delay);
+  } else {
+    liveness_timer_.arm(address(), delay - quiet);
+  }
+}
+
+void ike_sa::on_timer(const timer_due& due) {
+  if (retransmit_timer_.accept(due)) return retransmit();
+  if (half_open_timer_.accept(due))
+    return close({errc::timed_out, "half-open for too long"}, false, true);
+  if (liveness_timer_.accept(due)) return check_liveness();
+  if (rekey_timer_.accept(due)) {
+    return want(ikev2::task_kind::rekey_ike);
+  }
+  if (lifetime_timer_.accept(due)) {
+    return want(ikev2::task_kind::delete_ike);
+  }
+  if (keepalive_timer_.accept(due)) {
+    auto interval = shared_->options.nat_keepalive_interval;
+    if (shared_->time->now() - last_sent_ >= interval)
+      shared_->net->send_keepalive(model_.local, model_.remote);
+    keepalive_timer_.arm(address(), interval);
+  }
+  if (retry_timer_.accept(due)) {
+    for (auto& task : std::exchange(retries_, {})) {
+      run_task again{std::move(task), {}, false};
+      on_run_task(again);
+    }
+  }
+}
+
+// Ends everything of this IKE SA. What is in flight is killed; the kernel takes leases back.
+void ike_sa::close(const error& reason, bool by_peer, bool wanted) {
+  if (std::exchange(is_closed_, true)) return;
+  ++model_.epoch;
+  auto was_established = established_at_ != instant{};
+  auto was_rekeyed = model_.state == ikev2::sa_state::rekeyed || is_redundant_;
+  model_.state = ikev2::sa_state::closed;
+  for (auto& [number, running] : std::exchange(exchanges_, {})) running.handle.tell_kill();
+  for (auto& [spi, child] : children_) child.handle.tell(stop_child_sa{false});
+  record(was_established ? journal_level::control : journal_level::audit, journal_group::ike,
+         "ike_sa_closed", {{"reason", reason.text()}, {"by_peer", by_peer}},
+         "IKE SA closed: {reason}");
+  for (const auto& [spi, child] : children_) report(sa_event_kind::child_down, spi, 0, reason);
+  children_.clear();
+  if (!was_rekeyed && was_established) report(sa_event_kind::ike_down, 0, 0, reason);
+  auto commands = std::exchange(commands_, {});
+  for (auto& [number, one] : commands) {
+    bool asked_for_this = closing_wanted_ && number != initial_command_;
+    caf::anon_send(one.reply_to, task_ended{number, asked_for_this ? status{} : status{reason}});
+  }
+  connection_.tell(ike_sa_down{id_, reason, wanted || was_rekeyed});
+  publish("DESTROYED");
+  quit(caf::exit_reason::normal);
+}
+
+void ike_sa::on_adopt(adopt_children& adopted) {
+  for (auto& child : adopted.children) {
+    child_sa_handle handle{child.child_sa};
+    model_.children.push_back(child.model);
+    children_[child.model.inbound_spi] = {handle, child.status, 0, true};
+  }
+  for (auto& task : adopted.tasks) on_run_task(task);
+  publish();
+}
+
+}  // namespace imago::actors

@@ -1,0 +1,280 @@
+// The wire side of an IKE SA: windows, sealing and opening, retransmission (RFC 7296 §2.1 - §2.3).
+#include "actors/ike_sa.hpp"
+#include "core/base/limits.hpp"
+
+namespace imago::actors {
+
+namespace {
+
+// The IKE header and the UDP and IP headers below it share the path's smallest MTU; what an SK
+// message may have at most before it is fragmented.
+std::size_t fragment_size(const engine_options& options, const ikev2::ike_sa_model& model) {
+  bool fragments = model.peer.fragmentation;
+  if (model.connection && model.connection->config->fragmentation == config::fragmentation::no)
+    fragments = false;
+  return fragments ? options.datagram_size_max : 0;
+}
+
+}  // namespace
+
+wire::header ike_sa::header_of(exchange_type type, bool is_response,
+                               std::uint32_t message_id) const {
+  wire::header header;
+  header.initiator_spi = model_.initiator_spi;
+  header.responder_spi = model_.responder_spi;
+  header.exchange = type;
+  header.from_initiator = model_.role == ikev2::role::initiator;
+  header.is_response = is_response;
+  header.message_id = message_id;
+  return header;
+}
+
+result<std::vector<bytes>> ike_sa::seal(exchange_type type, bool is_response,
+                                        std::uint32_t message_id, const wire::payloads& payloads) {
+  auto header = header_of(type, is_response, message_id);
+  if (type == exchange_type::ike_sa_init) {
+    // No key yet. An error answer names no responder SPI: there will be no such SA.
+    bool agreed = model_.keys != nullptr;
+    if (!agreed) header.responder_spi = 0;
+    return std::vector<bytes>{wire::encode_message(header, payloads)};
+  }
+  if (!outgoing_) return {errc::bad_key, "no keys yet"};
+  return ikev2::seal_message(*outgoing_, *shared_->library, header, payloads,
+                             fragment_size(shared_->options, model_));
+}
+
+void ike_sa::send_datagrams(const std::vector<bytes>& datagrams) {
+  last_sent_ = shared_->time->now();
+  for (const auto& one : datagrams) shared_->net->send_ike(model_.local, model_.remote, one);
+}
+
+// --- our requests
+// ------------------------------------------------------------------------------------
+
+void ike_sa::send_request(std::uint64_t exchange, ikev2::send_request request) {
+  bool is_init = request.exchange == exchange_type::ike_sa_init;
+  auto message_id = is_init ? 0 : next_own_message_id_;
+  auto datagrams = seal(request.exchange, false, message_id, request.payloads);
+  record(journal_level::detail, journal_group::net, "request_sent",
+         {{"exchange", text_of(request.exchange)},
+          {"id", message_id},
+          {"payloads", [list = wire::describe(request.payloads)] { return list; }}},
+         "sending {exchange} request {id} {payloads}");
+  if (!datagrams) return close(datagrams.failure(), false, false);
+  if (is_init) {
+    model_.state = ikev2::sa_state::sa_init_sent;
+    model_.init = std::make_shared<const ikev2::init_material>(
+        ikev2::init_material{datagrams->front(), {}, {}, {}});
+  }
+  outstanding_ = {exchange, request.exchange, message_id, std::move(*datagrams), 0};
+  send_datagrams(outstanding_->datagrams);
+  retransmit_timer_.arm(address(), ikev2::retransmission_delay(shared_->options.retransmission, 0,
+                                                               *shared_->library));
+}
+
+void ike_sa::retransmit() {
+  if (!outstanding_) return;
+  const auto& policy = shared_->options.retransmission;
+  if (outstanding_->retransmissions >= policy.tries_max) {
+    record(journal_level::control, journal_group::ike, "peer_unreachable",
+           {{"remote", model_.remote}, {"tries", outstanding_->retransmissions}},
+           "{remote} does not answer after {tries} retransmissions");
+    return close({errc::peer_unreachable, model_.remote.text()}, false, false);
+  }
+  ++outstanding_->retransmissions;
+  record(journal_level::detail, journal_group::net, "request_retransmitted",
+         {{"exchange", text_of(outstanding_->type)}, {"id", outstanding_->message_id}},
+         "retransmitting {exchange} request {id}");
+  send_datagrams(outstanding_->datagrams);
+  retransmit_timer_.arm(address(), ikev2::retransmission_delay(
+                                       policy, outstanding_->retransmissions, *shared_->library));
+}
+
+// --- our responses
+// -----------------------------------------------------------------------------------
+
+void ike_sa::send_response(running_exchange& exchange) {
+  auto datagrams = seal(exchange.type, true, exchange.message_id, *exchange.response);
+  record(journal_level::detail, journal_group::net, "response_sent",
+         {{"exchange", text_of(exchange.type)},
+          {"id", exchange.message_id},
+          {"payloads", [list = wire::describe(*exchange.response)] { return list; }}},
+         "sending {exchange} response {id} {payloads}");
+  if (!datagrams) return;
+  if (exchange.type == exchange_type::ike_sa_init && model_.init) {
+    auto init = *model_.init;
+    init.response = datagrams->front();
+    model_.init = std::make_shared<const ikev2::init_material>(std::move(init));
+  }
+  stored_ = {exchange.message_id, std::move(first_request_datagram_), std::move(*datagrams)};
+  next_peer_message_id_ = exchange.message_id + 1;
+  send_datagrams(stored_->datagrams);
+}
+
+// --- what arrives
+// ------------------------------------------------------------------------------------
+
+void ike_sa::note_drop(const char* why, const packet& what) {
+  record(journal_level::debug, journal_group::net, "packet_dropped",
+         {{"why", why}, {"remote", what.remote}}, "dropping a packet from {remote}: {why}");
+}
+
+ikev2::msg_digest ike_sa::new_digest(const packet& what, const wire::header& header) const {
+  ikev2::msg_digest md{shared_->digests};
+  md.header = header;
+  md.local = what.local;
+  md.remote = what.remote;
+  md.received_at = what.received_at;
+  return md;
+}
+
+void ike_sa::on_packet(const packet& what) {
+  if (is_closed_) return;
+  auto header = wire::parse_header(what.octets);
+  if (!header) return note_drop("malformed header", what);
+  bool from_initiator = model_.role == ikev2::role::responder;
+  if (header->from_initiator != from_initiator) return note_drop("wrong initiator flag", what);
+  // A retransmitted request, byte for byte: the stored response, byte for byte (§2.1).
+  if (!header->is_response && stored_ && header->message_id == stored_->message_id) {
+    if (what.octets == stored_->first_request_datagram) send_datagrams(stored_->datagrams);
+    return;
+  }
+  if (header->exchange == exchange_type::ike_sa_init)
+    on_init_packet(what, *header);
+  else
+    on_protected_packet(what, *header);
+}
+
+void ike_sa::on_init_packet(const packet& what, const wire::header& header) {
+  if (header.message_id != 0) return note_drop("IKE_SA_INIT with a message ID", what);
+  if (header.is_response && (!outstanding_ || outstanding_->type != exchange_type::ike_sa_init))
+    return note_drop("IKE_SA_INIT response not expected", what);
+  if (!header.is_response && (peer_exchange_ || model_.state != ikev2::sa_state::created))
+    return note_drop("IKE_SA_INIT request already worked on", what);
+  auto message = wire::parse_message(what.octets);
+  auto md = new_digest(what, header);
+  if (message) {
+    md.payloads = std::move(message->payloads);
+    md.raw = what.octets;
+  }
+  auto row =
+      message ? ikev2::match(model_.state, md) : result<const ikev2::row*>{message.failure()};
+  if (!row) {
+    record(journal_level::detail, journal_group::ike, "init_refused",
+           {{"remote", what.remote}, {"reason", row.failure().text()}},
+           "bad IKE_SA_INIT from {remote}: {reason}");
+    // A response may be forged: keep waiting for the true one. A request ends here.
+    if (!header.is_response) refuse_request(md, row.failure());
+    return;
+  }
+  if (header.is_response) return on_response(std::move(md));
+  first_request_datagram_ = what.octets;
+  running_exchange entry;
+  entry.type = header.exchange;
+  spawn_exchange((*row)->processor(shared_->flow_context(), snapshot(), std::move(md)),
+                 std::move(entry));
+}
+
+void ike_sa::on_protected_packet(const packet& what, const wire::header& header) {
+  if (!incoming_) return note_drop("no keys yet", what);
+  if (header.is_response) {
+    if (!outstanding_ || header.message_id != outstanding_->message_id ||
+        header.exchange != outstanding_->type)
+      return note_drop("response not expected", what);
+  } else {
+    if (header.message_id != next_peer_message_id_) return note_drop("outside the window", what);
+    if (peer_exchange_) return note_drop("request already worked on", what);
+  }
+  auto opened = ikev2::open_message(*incoming_, what.octets);
+  if (!opened) return note_drop(name_of(opened.failure().code).data(), what);
+  follow_peer(what);
+  // A fragment's first datagram tells a retransmission (RFC 7383 §2.6.1).
+  if (!header.is_response && opened->number == 1) first_request_datagram_ = what.octets;
+  auto& assembler = header.is_response ? response_fragments_ : request_fragments_;
+  auto first_inner = opened->first_inner;
+  auto md = new_digest(what, header);
+  md.is_protected = true;
+  if (opened->total > 1) {
+    auto whole = assembler.add(std::move(*opened));
+    if (!whole || !*whole) return;
+    first_inner = (*whole)->first_inner;
+    md.plaintext = std::move((*whole)->plaintext);
+  } else {
+    md.plaintext = std::move(opened->plaintext);
+  }
+  assembler.clear();
+  auto payloads = wire::parse_payloads(first_inner, md.plaintext.view());
+  if (!payloads) {
+    if (!header.is_response) return refuse_request(md, payloads.failure());
+    return close(payloads.failure(), false, false);
+  }
+  md.payloads = std::move(*payloads);
+  record(journal_level::detail, journal_group::net, "message_received",
+         {{"header", [header] { return wire::describe(header); }},
+          {"payloads", [list = wire::describe(md.payloads)] { return list; }}},
+         "received {header} {payloads}");
+  if (header.is_response)
+    on_response(std::move(md));
+  else
+    on_request(std::move(md));
+}
+
+void ike_sa::on_request(ikev2::msg_digest md) {
+  auto row = ikev2::match(model_.state, md);
+  if (!row) return refuse_request(md, row.failure());
+  running_exchange entry;
+  entry.type = md.header.exchange;
+  entry.message_id = md.header.message_id;
+  spawn_exchange((*row)->processor(shared_->flow_context(), snapshot(), std::move(md)),
+                 std::move(entry));
+}
+
+void ike_sa::on_response(ikev2::msg_digest md) {
+  if (md.is_protected) {
+    auto row = ikev2::match(model_.state, md);
+    if (!row) return close(row.failure(), false, false);
+  }
+  auto at = exchanges_.find(outstanding_->exchange);
+  retransmit_timer_.cancel();
+  if (outstanding_->type != exchange_type::ike_sa_init)
+    next_own_message_id_ = outstanding_->message_id + 1;
+  outstanding_.reset();
+  if (at == exchanges_.end()) return;
+  at->second.handle.tell(receive_response{own(result<ikev2::msg_digest>{std::move(md)})});
+}
+
+// A request that no row takes is answered without an exchange (§2.21).
+void ike_sa::refuse_request(const ikev2::msg_digest& md, const error& why) {
+  record(journal_level::detail, journal_group::ike, "request_refused",
+         {{"exchange", text_of(md.header.exchange)}, {"reason", why.text()}},
+         "refusing {exchange} request: {reason}");
+  wire::notify_payload answer;
+  answer.type = why.code == errc::unsupported_critical_payload
+                    ? notify_type::unsupported_critical_payload
+                    : notify_type::invalid_syntax;
+  if (why.code == errc::unsupported_critical_payload)
+    for (const auto& payload : md.payloads)
+      if (const auto* unknown = std::get_if<wire::unknown_payload>(&payload))
+        if (unknown->critical) answer.data = {static_cast<std::uint8_t>(unknown->type)};
+  running_exchange entry;
+  entry.type = md.header.exchange;
+  entry.message_id = md.header.message_id;
+  entry.response = wire::payloads{answer};
+  send_response(entry);
+  // Before the peer is authenticated such an error is the end (§2.21.2).
+  if (established_at_ == instant{}) close(why, false, true);
+}
+
+// A peer behind a NAT is answered to where its last authenticated packet came from (§2.23).
+void ike_sa::follow_peer(const packet& what) {
+  last_alive_ = shared_->time->now();
+  bool floats = model_.role == ikev2::role::responder && established_at_ == instant{};
+  if (what.remote == model_.remote && what.local == model_.local) return;
+  if (!model_.peer.remote_behind_nat && !floats) return;
+  record(journal_level::control, journal_group::net, "peer_moved",
+         {{"from", model_.remote}, {"to", what.remote}}, "peer moved from {from} to {to}");
+  model_.remote = what.remote;
+  model_.local = what.local;
+}
+
+}  // namespace imago::actors

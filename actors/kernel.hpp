@@ -1,0 +1,59 @@
+// The KERNEL actor: the one way to the data plane. Requests are pipelined by number; replies go to
+// who asked; what a request creates is a lease of the asker, taken back when it is DOWN.
+#pragma once
+
+#include <map>
+#include <set>
+#include <unordered_map>
+
+#include "actors/actor_base.hpp"
+#include "actors/services.hpp"
+
+namespace imago::actors {
+
+class kernel final : public actor_base {
+ public:
+  // `backend` null: every request fails with not_supported. It outlives the actor.
+  kernel(caf::actor_config& config, services_ptr shared, kernel_if::backend* backend);
+  caf::behavior make_behavior() override;
+  void on_exit() override;
+
+ private:
+  struct pending {
+    caf::actor asker;  // empty: our own clean-up, nobody waits
+    std::uint64_t asker_id = 0;
+    data_plane::sa_id creates;  // of an allocate_spi or install_sa; destination any if nothing
+    std::vector<data_plane::policy> policies;
+    bool allocates = false, installs = false;
+    instant submitted_at;
+    bool is_abandoned = false;  // the asker was told data_plane_lost; a late reply is undone
+  };
+  struct lease {
+    caf::actor_addr owner;
+    std::vector<data_plane::policy> policies;
+  };
+
+  void on_request(kernel_request& request);
+  void on_reply(kernel_if::request_id id, data_plane::reply reply);
+  void on_event(const data_plane::event& event);
+  void on_transfer(transfer_leases& transfer);
+  void on_down(const caf::down_msg& down);
+  void on_sweep();
+
+  void submit(pending entry, data_plane::request request);
+  void grant(const caf::actor& owner, const data_plane::sa_id& id,
+             std::vector<data_plane::policy> policies);
+  void take_back(const data_plane::sa_id& id);  // removes the SA and its policies
+  void watch(const caf::actor& owner);
+  void reply_to(const pending& entry, data_plane::reply reply);
+
+  services_ptr shared_;
+  kernel_if::backend* backend_;
+  std::unordered_map<kernel_if::request_id, pending> pending_;
+  std::map<data_plane::sa_id, lease> leases_;
+  std::map<caf::actor_addr, std::set<data_plane::sa_id>> owners_;  // those monitored
+  kernel_if::request_id next_id_ = 1;
+  actor_timer sweep_;
+};
+
+}  // namespace imago::actors

@@ -1,0 +1,117 @@
+#include "actors/live_network.hpp"
+
+#include <algorithm>
+
+#include "core/base/limits.hpp"
+#include "kernel_if/udp/local_address.hpp"
+
+namespace imago::actors {
+
+result<std::shared_ptr<live_network>> live_network::open(const engine_options& options) {
+  auto opened = std::make_shared<live_network>();
+  opened->ike_port_ = options.ike_port;
+  opened->nat_port_ = options.nat_port;
+  opened->mark_ = options.socket_mark;
+  kernel_if::udp_options how;
+  how.mark = options.socket_mark;
+  for (const auto& address : options.addresses) {
+    if (options.ike_port != 0) {
+      auto plain = kernel_if::udp_socket::bind({address, options.ike_port}, how);
+      if (!plain) return plain.failure();
+      opened->ports_.push_back({std::move(*plain), false});
+    }
+    auto nat = kernel_if::udp_socket::bind({address, opened->nat_port_}, how);
+    if (!nat) return nat.failure();
+    opened->nat_port_ = nat->local().port;
+    opened->ports_.push_back({std::move(*nat), true});
+  }
+  opened->gate_ = std::make_shared<inbox_gate>(limits::demux_inbox_max);
+  return opened;
+}
+
+status live_network::start(services_ptr shared, kernel_if::backend* backend) {
+  shared_ = std::move(shared);
+  backend_ = backend;
+  std::vector<const kernel_if::udp_socket*> sockets;
+  for (const auto& one : ports_) sockets.push_back(&one.socket);
+  return reader_.start(sockets,
+                       [this](const endpoint& local, const endpoint& remote, bytes_view octets,
+                              std::size_t index) { on_datagram(local, remote, octets, index); });
+}
+
+void live_network::on_datagram(const endpoint& local, const endpoint& remote, bytes_view octets,
+                               std::size_t index) {
+  if (ports_[index].is_nat) {
+    switch (kernel_if::classify_datagram(octets)) {
+      case kernel_if::datagram_kind::esp:
+        if (backend_) backend_->deliver_esp(local, remote, octets);
+        return;
+      case kernel_if::datagram_kind::ike:
+        octets = octets.subspan(sizeof kernel_if::non_esp_marker);
+        break;
+      case kernel_if::datagram_kind::keepalive:
+      case kernel_if::datagram_kind::malformed: return;
+    }
+  }
+  auto place = inbox_gate::enter(gate_);
+  if (!place) {
+    ++dropped_;
+    return;
+  }
+  auto what =
+      std::make_shared<const packet>(packet{local, remote, to_bytes(octets), shared_->time->now()});
+  shared_->demux.tell(receive_packet{std::move(what), std::move(place)});
+}
+
+// The socket bound to this address, or to any of its family.
+const live_network::port* live_network::port_for(const endpoint& local) const {
+  const port* any = nullptr;
+  for (const auto& one : ports_) {
+    const auto& bound = one.socket.local();
+    if (bound.port != local.port || bound.address.family() != local.address.family()) continue;
+    if (bound.address == local.address) return &one;
+    if (bound.address.is_any()) any = &one;
+  }
+  return any;
+}
+
+void live_network::send_ike(const endpoint& local, const endpoint& remote, bytes_view message) {
+  const auto* from = port_for(local);
+  if (!from) return;
+  auto sent = from->is_nat
+                  ? from->socket.send(local.address, remote, kernel_if::non_esp_marker, message)
+                  : from->socket.send(local.address, remote, message);
+  (void)sent;  // lost, as on any network: it will be retransmitted
+}
+
+void live_network::send_keepalive(const endpoint& local, const endpoint& remote) {
+  if (const auto* from = port_for(local))
+    (void)from->socket.send(local.address, remote, kernel_if::nat_keepalive).has_value();
+}
+
+void live_network::send_esp(const endpoint& local, const endpoint& remote, bytes_view packet) {
+  if (const auto* from = port_for(local))
+    (void)from->socket.send(local.address, remote, packet).has_value();
+}
+
+result<endpoint> live_network::local_for(const endpoint& remote,
+                                         const std::vector<config::address_pattern>& allowed) {
+  // A peer on a port of its own speaks with the marker, as on 4500.
+  auto port = ike_port_ != 0 && remote.port == 500 ? ike_port_ : nat_port_;
+  auto family = remote.address.family();
+  auto usable = [&](const ip_address& address) {
+    return address.family() == family && port_for({address, port}) != nullptr;
+  };
+  for (const auto& one : allowed)
+    if (one.is_single() && usable(one.first)) return endpoint{one.first, port};
+  auto routed = kernel_if::local_address_for(remote, mark_);
+  if (!routed) return routed.failure();
+  bool is_allowed = allowed.empty() || std::any_of(allowed.begin(), allowed.end(),
+                                                   [&](auto& one) { return one.matches(*routed); });
+  if (!is_allowed || !usable(*routed))
+    return {errc::peer_unreachable, "no allowed local address reaches " + remote.address.text() +
+                                        " (routing would use " + routed->text() + ")"};
+  return endpoint{*routed, port};
+}
+
+}  // namespace imago::actors

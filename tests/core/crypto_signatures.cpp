@@ -179,7 +179,9 @@ TEST_CASE("signatures: every scheme's signature verifies and says its scheme") {
     for (auto type : {key_type::ecdsa_p256, key_type::ecdsa_p384, key_type::ecdsa_p521})
       schemes.push_back({type, {digital, hash}});
   }
-  for (const auto& [type, scheme] : schemes) {
+  for (const auto& one : schemes) {
+    auto type = one.first;
+    const auto& scheme = one.second;
     CAPTURE(text_of(scheme));
     auto made = *crypto::sign(library(), *key_of(type), scheme, data);
     const auto& half = *key_of(type)->public_half();

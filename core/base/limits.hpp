@@ -78,4 +78,18 @@ inline constexpr std::size_t journal_queue_max = 8192;
 // Of one value that a peer chose, what a line shows: distinguished names are rarely longer.
 inline constexpr std::size_t journal_peer_octets_max = 512;
 
+// --- the control socket ---
+// Operators, scripts, exporters: some at once, each with at most control_output_max of memory.
+inline constexpr std::size_t control_clients_max = 128;
+// Requests that a client sent ahead; then it is not read until some are answered.
+inline constexpr std::size_t control_requests_max = 32;
+// Octets that wait for a client: four of the largest segments. More ends the client.
+inline constexpr std::size_t control_output_max = 2 * 1024 * 1024;
+// Of these, how many may be events it can live without: half, so that answers still find room.
+inline constexpr std::size_t control_events_max = control_output_max / 2;
+// A stream of events pauses above this until the client has read half of it.
+inline constexpr std::size_t control_stream_max = 256 * 1024;
+// IKE SAs whose counters are asked for at once: enough to keep the data plane busy.
+inline constexpr std::size_t control_listing_batch = 64;
+
 }  // namespace imago::limits

@@ -449,6 +449,15 @@ TEST_CASE("assembler: more octets than one message may have end the collection")
   CHECK(next->has_value());
 }
 
+TEST_CASE("assembler: doubles do not count as octets of the message") {
+  fragment_assembler assembler;
+  for (int i = 0; i < 100; ++i)
+    CHECK(is_incomplete(assembler.add(piece(1, 2, bytes(limits::reassembled_size_max / 2)))));
+  auto added = assembler.add(piece(2, 2, {2}));
+  REQUIRE(added);
+  CHECK(added->has_value());
+}
+
 TEST_CASE("assembler: cleared, it has forgotten what came") {
   fragment_assembler assembler;
   CHECK(is_incomplete(assembler.add(piece(1, 2, {1}))));

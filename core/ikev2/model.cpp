@@ -84,18 +84,18 @@ struct applier {
   void operator()(child_created& effect) const {
     auto& child = effect.child;
     auto spi = child.inbound_spi;
+    child.replaced = effect.replaces;
     auto start = [&] {
       todo.push_back(start_child{child, std::move(effect.outbound), effect.outbound_waits_for_use});
       model.children.push_back(child);
     };
-    auto* old = effect.replaces ? model.find_child(*effect.replaces) : nullptr;
-    if (!old) {  // new, or the old one was deleted meanwhile
-      effect.outbound_waits_for_use = false;
+    if (!effect.replaces) {
       start();
       return;
     }
-    auto old_spi = old->inbound_spi;
-    if (!child.created_by_us) {
+    auto old_spi = *effect.replaces;
+    auto* old = model.find_child(old_spi);
+    if (!child.created_by_us) {  // refuse_what_is_late() made sure that there is an old one
       old->peers_successor = spi;
       bool collides = old->state == child_state::rekeying;
       if (!collides) old->state = child_state::rekeyed;
@@ -103,22 +103,25 @@ struct applier {
       if (!collides) todo.push_back(report_child_rekeyed{old_spi, spi});
       return;
     }
-    auto rival_spi = old->peers_successor;
-    const auto* rival = rival_spi ? model.find_child(*rival_spi) : nullptr;
-    old->state = child_state::rekeyed;
-    if (rival && child.lowest_nonce < rival->lowest_nonce) {
-      // §2.8.1: the SA made with the lowest of the four nonces is closed by who created it: ours.
-      // The peer deletes the old one.
-      child.state = child_state::rekeyed;
-      start();
-      todo.push_back(activate_outbound{*rival_spi});
-      todo.push_back(queue_task{delete_of(spi)});
-      todo.push_back(report_child_rekeyed{old_spi, *rival_spi});
-      return;
+    if (old) old->state = child_state::rekeyed;
+    // The peer may have finished its rekey and deleted the old one already: the rival remains.
+    if (auto* rival = find_peers_successor(old_spi)) {
+      auto rival_spi = rival->inbound_spi;
+      if (child.lowest_nonce < rival->lowest_nonce) {
+        // §2.8.1: the SA made with the lowest of the four nonces is closed by who created it: ours.
+        // The peer deletes the old one.
+        child.state = child_state::rekeyed;
+        start();
+        todo.push_back(activate_outbound{rival_spi});
+        todo.push_back(queue_task{delete_of(spi)});
+        todo.push_back(report_child_rekeyed{old_spi, rival_spi});
+        return;
+      }
+      rival->state = child_state::rekeyed;  // the peer deletes it
+      if (old) old->peers_successor.reset();
     }
-    if (rival) model.find_child(*rival_spi)->state = child_state::rekeyed;  // the peer deletes it
     start();
-    todo.push_back(queue_task{delete_of(old_spi)});
+    if (old) todo.push_back(queue_task{delete_of(old_spi)});
     todo.push_back(report_child_rekeyed{old_spi, spi});
   }
 
@@ -164,6 +167,11 @@ struct applier {
       return;
     }
     model.rekey_in_flight = false;
+    if (model.is_deleted_by_peer) {  // the peer's rekey stands, the Child SAs have moved
+      todo.push_back(start_ike_sa{std::move(effect), {}, true});
+      close_as_deleted_by_peer();
+      return;
+    }
     bool lost = model.peers_successor && effect.lowest_nonce < model.peers_successor->lowest_nonce;
     model.state = sa_state::rekeyed;
     if (lost) {
@@ -178,6 +186,10 @@ struct applier {
 
   void operator()(ike_not_rekeyed& effect) const {
     model.rekey_in_flight = false;
+    if (model.is_deleted_by_peer) {
+      close_as_deleted_by_peer();
+      return;
+    }
     if (model.peers_successor) {
       model.state = sa_state::rekeyed;
       move_to_peers_successor();
@@ -189,6 +201,13 @@ struct applier {
   }
 
   void operator()(ike_deleted& effect) const {
+    if (effect.by_peer && model.rekey_in_flight && model.peers_successor) {
+      // §2.8.2: the peer has finished its rekey; ours may yet make an SA, which is then redundant.
+      model.state = sa_state::rekeyed;
+      model.is_deleted_by_peer = true;
+      move_to_peers_successor();
+      return;
+    }
     close({errc::cancelled, effect.by_peer ? "deleted by the peer" : "deleted"}, effect.by_peer,
           {});
   }
@@ -216,6 +235,17 @@ struct applier {
                                  std::exchange(model.children, {})});
   }
 
+  // The successor, made by the peer, of a Child SA.
+  child_sa_model* find_peers_successor(data_plane::spi replaced) const {
+    for (auto& child : model.children)
+      if (!child.created_by_us && child.replaced == replaced) return &child;
+    return nullptr;
+  }
+
+  void close_as_deleted_by_peer() const {
+    close({errc::cancelled, "deleted by the peer"}, true, {});
+  }
+
   void close(error reason, bool by_peer, std::optional<notify_type> notify_peer) const {
     model.state = sa_state::closed;
     ++model.epoch;
@@ -223,13 +253,50 @@ struct applier {
   }
 };
 
+// A flow decides by its snapshot; while it was suspended our own exchanges may have ended or begun.
+// What it granted to the peer and cannot be granted any more is answered TEMPORARY_FAILURE instead
+// (§2.25), since nothing has been sent yet.
+bool is_late(const ike_sa_model& model, const effect& one) {
+  if (const auto* created = std::get_if<child_created>(&one)) {
+    if (model.state == sa_state::rekeyed) return true;
+    if (!created->replaces) return false;
+    const auto* old = model.find_child(*created->replaces);
+    return !old || old->peers_successor || old->state == child_state::rekeyed ||
+           old->state == child_state::deleting;
+  }
+  if (std::holds_alternative<ike_rekeyed>(one))
+    return model.state != sa_state::established || model.child_exchange_in_flight ||
+           model.peers_successor;
+  return false;
+}
+
+void refuse_what_is_late(const ike_sa_model& model, outcome& outcome) {
+  for (auto& one : outcome.effects) {
+    if (!is_late(model, one)) continue;
+    wire::notify_payload refusal;
+    refusal.type = notify_type::temporary_failure;
+    outcome.response = wire::payloads{refusal};
+    child_not_created failure;
+    failure.reason = {errc::wrong_exchange, "our own exchange was faster"};
+    if (std::holds_alternative<child_created>(one)) {
+      one = std::move(failure);
+    } else {
+      one = peer_alive{};
+    }
+  }
+}
+
 }  // namespace
 
 result<std::vector<directive>> apply(ike_sa_model& model, outcome&& outcome) {
   if (outcome.epoch != model.epoch || model.state == sa_state::closed)
     return {errc::stale_epoch, "exchange of epoch " + std::to_string(outcome.epoch)};
   std::vector<directive> todo;
-  if (!outcome.response) model.child_exchange_in_flight = false;  // our own exchange ended
+  if (outcome.response) {
+    refuse_what_is_late(model, outcome);
+  } else {
+    model.child_exchange_in_flight = false;  // our own exchange ended
+  }
   for (auto& effect : outcome.effects) std::visit(applier{model, todo}, effect);
   return todo;
 }

@@ -58,6 +58,7 @@ struct child_sa_model {
   bytes lowest_nonce;          // of that exchange: decides collisions (§2.8.1)
   // The peer rekeyed this SA: its successor. While our own rekey of it is in flight, two may exist.
   std::optional<data_plane::spi> peers_successor;
+  std::optional<data_plane::spi> replaced;  // inbound SPI of the one that this one rekeyed
 };
 
 // What the peer can do and what lies between us, learnt in IKE_SA_INIT.
@@ -104,6 +105,8 @@ struct ike_sa_model {
   bool rekey_in_flight = false;           // our own rekey of this IKE SA
   bool child_exchange_in_flight = false;  // our own CREATE_CHILD_SA or Child SA Delete
   std::optional<ike_successor> peers_successor;
+  // The peer deleted this IKE SA after its own rekey: it waits for the end of ours (§2.8.2).
+  bool is_deleted_by_peer = false;
 
   std::uint64_t own_spi() const { return role == role::initiator ? initiator_spi : responder_spi; }
   std::uint64_t peer_spi() const { return role == role::initiator ? responder_spi : initiator_spi; }
@@ -254,7 +257,9 @@ using directive = std::variant<start_child, activate_outbound, stop_child, repor
 
 // The one place where an IKE SA's model changes through exchanges. Pure; refuses what was computed
 // for another epoch (stale_epoch), and then changes nothing: the outcome's secrets are wiped with
-// it.
+// it. What our own exchanges made impossible while the peer's request was being answered becomes
+// TEMPORARY_FAILURE: so send outcome.response as it is *after* apply(). A child_created without a
+// start_child among the directives was not adopted: its lease is to be given back.
 result<std::vector<directive>> apply(ike_sa_model& model, outcome&& outcome);
 
 // Marks in the model that a task of ours begins. Errors: not_found, wrong_exchange when the state

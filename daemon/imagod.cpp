@@ -1,0 +1,215 @@
+// imagod: the engine as a daemon. Command line, configuration, control socket, signals.
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <mutex>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include "actors/control.hpp"
+#include "actors/engine.hpp"
+#include "actors/engine_parts.hpp"
+#include "actors/journal_sinks.hpp"
+#include "daemon/service_manager.hpp"
+#include "kernel_if/fake/fake_backend.hpp"
+#include "kernel_if/user_esp/backend.hpp"
+
+namespace {
+
+using namespace imago;  // NOLINT(google-build-using-namespace): a program, not a library
+
+constexpr int exit_runtime = 1;
+constexpr int exit_configuration = 2;
+
+struct arguments {
+  std::string config = "/etc/imago/imago.conf";
+  std::string control = "unix:///run/imago/vici";
+  std::string backend = "auto";
+  int log_level = 1;
+  std::string log_format = "text";
+  bool checks_only = false;
+};
+
+void say(std::string_view text) { fmt::print(stderr, "imagod: {}\n", text); }
+
+// The configuration with its keys and certificates read; every error said, one a line.
+std::optional<config::configuration> read_configuration(const std::string& path) {
+  auto loaded = config::load_configuration(path, config::real_files());
+  if (auto* errors = std::get_if<config::configuration_errors>(&loaded)) {
+    for (const auto& one : errors->errors) say(one.text());
+    return std::nullopt;
+  }
+  return std::move(std::get<config::configuration>(loaded));
+}
+
+// What the engine does with it, without an engine.
+int check_configuration(const arguments& chosen) {
+  auto configuration = read_configuration(chosen.config);
+  if (!configuration) return exit_configuration;
+  crypto::library library;
+  auto count = configuration->connections.size();
+  auto parts = ikev2::parse_credentials(library, std::move(*configuration));
+  if (!parts) return say(parts.failure().text()), exit_configuration;
+  auto policy = ikev2::build_policy(library, std::move(*parts));
+  if (!policy) return say(policy.failure().text()), exit_configuration;
+  fmt::print("{}: good, {} connection{}\n", chosen.config, count, count == 1 ? "" : "s");
+  return 0;
+}
+
+actors::journal_filter filter_of(int level) {
+  auto highest = static_cast<int>(actors::journal_level_count) - 1;
+  return actors::journal_filter::up_to(
+      static_cast<actors::journal_level>(std::clamp(level, 0, highest)));
+}
+
+engine_options options_of(const arguments& chosen) {
+  engine_options options;
+  options.sinks.emplace_back(chosen.log_format == "json" ? actors::json_sink(STDERR_FILENO)
+                                                         : actors::text_sink(STDERR_FILENO),
+                             filter_of(chosen.log_level));
+  using made = result<std::unique_ptr<kernel_if::backend>>;
+  if (chosen.backend == "fake") {
+    options.make_backend = [](kernel_if::esp_sender&, random_source& random) -> made {
+      kernel_if::fake_backend::options fake;
+      fake.random = &random;
+      return std::unique_ptr<kernel_if::backend>{std::make_unique<kernel_if::fake_backend>(fake)};
+    };
+    return options;
+  }
+  // The routes of user-space ESP lead everything but these sockets into the tunnel.
+  kernel_if::user_esp::options user_esp;
+  options.socket_mark = user_esp.routes.mark;
+  options.make_backend = [user_esp](kernel_if::esp_sender& sender, random_source& random) -> made {
+    return std::unique_ptr<kernel_if::backend>{
+        std::make_unique<kernel_if::user_esp::backend>(user_esp, sender, random)};
+  };
+  return options;
+}
+
+void record_reload(engine& engine, const std::vector<error>& errors) {
+  auto& journal = *engine.parts().shared->facts;
+  for (const auto& one : errors) {
+    actors::fact failed;
+    failed.level = actors::journal_level::audit;
+    failed.group = actors::journal_group::config;
+    failed.name = "configuration_refused";
+    failed.fields = {{"reason", one.text()}};
+    failed.story = "configuration refused: {reason}";
+    journal.record(std::move(failed));
+  }
+  if (!errors.empty()) return;
+  actors::fact loaded;
+  loaded.group = actors::journal_group::config;
+  loaded.name = "configuration_loaded";
+  loaded.story = "configuration loaded";
+  journal.record(std::move(loaded));
+}
+
+// By SIGHUP or reload-settings, one at a time. An error changes nothing.
+class reloader {
+ public:
+  reloader(engine& engine, std::string path) : engine_{engine}, path_{std::move(path)} {}
+
+  status operator()() {
+    std::lock_guard guard{mutex_};
+    auto loaded = config::load_configuration(path_, config::real_files());
+    std::vector<error> errors;
+    if (auto* found = std::get_if<config::configuration_errors>(&loaded))
+      errors = std::move(found->errors);
+    else if (auto done = engine_.load(std::move(std::get<config::configuration>(loaded))); !done)
+      errors.push_back(done.failure());
+    record_reload(engine_, errors);
+    return errors.empty() ? status{} : status{errors.front()};
+  }
+
+ private:
+  engine& engine_;
+  std::string path_;
+  std::mutex mutex_;
+};
+
+// Before any thread begins, so that all of them leave signals to sigwait.
+sigset_t block_signals() {
+  sigset_t ours;
+  sigemptyset(&ours);
+  for (int number : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&ours, number);
+  pthread_sigmask(SIG_BLOCK, &ours, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);  // of stderr; sockets say MSG_NOSIGNAL
+  return ours;
+}
+
+void serve_until_told(const sigset_t& ours, reloader& reload) {
+  for (int number = 0; sigwait(&ours, &number) == 0;) {
+    if (number != SIGHUP) return;
+    (void)reload();  // what was wrong is in the log
+  }
+}
+
+int run(const arguments& chosen) {
+  auto configuration = read_configuration(chosen.config);
+  if (!configuration) return exit_configuration;
+  if (auto path = actors::path_of_control_uri(chosen.control); !path)
+    return say(path.failure().text()), exit_configuration;
+
+  auto ours = block_signals();
+  auto started = engine::start(options_of(chosen));
+  if (!started) return say(started.failure().text()), exit_runtime;
+  auto& engine = **started;
+  if (auto loaded = engine.load(std::move(*configuration)); !loaded)
+    return say(loaded.failure().text()), exit_configuration;
+  reloader reload{engine, chosen.config};
+  auto control = actors::control_server::start(engine.parts(), chosen.control, std::ref(reload));
+  if (!control) return say(control.failure().text()), exit_runtime;
+
+  say("ready");
+  notify_service_manager("READY=1");
+  serve_until_told(ours, reload);
+  notify_service_manager("STOPPING=1");
+  engine.stop();
+  (*control)->stop();
+  return 0;
+}
+
+void declare(CLI::App& app, arguments& chosen) {
+  app.description("IKEv2 keying daemon. It runs in the foreground and logs to standard error.");
+  app.footer(
+      "signals: SIGTERM and SIGINT end it cleanly, SIGHUP reads the configuration again.\n"
+      "exit codes: 0 after a clean end, 1 when the host refuses something, 2 for a wrong command\n"
+      "line or configuration.");
+  app.set_version_flag("--version", "imagod " IMAGO_VERSION);
+  app.add_option("--config", chosen.config,
+                 "the configuration: a file, or a directory of *.conf files")
+      ->capture_default_str();
+  app.add_option("--control", chosen.control, "the control socket (vici), unix://PATH")
+      ->capture_default_str();
+  app.add_option("--backend", chosen.backend, "the data plane: auto, user-esp, xfrm or fake")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"auto", "user-esp", "xfrm", "fake"}));
+  app.add_option("--log-level", chosen.log_level, "from -1 and 0 (audit) over 1 to 4 (everything)")
+      ->capture_default_str()
+      ->check(CLI::Range(-1, 4));
+  app.add_option("--log-format", chosen.log_format, "text for people, json for programs")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"text", "json"}));
+  app.add_flag("--check", chosen.checks_only, "read the configuration, say what is wrong, end");
+}
+
+}  // namespace
+
+int main(int count, char** values) {
+  arguments chosen;
+  CLI::App app;
+  declare(app, chosen);
+  try {
+    app.parse(count, values);
+  } catch (const CLI::ParseError& wrong) {
+    return app.exit(wrong) == 0 ? 0 : exit_configuration;
+  }
+  if (chosen.backend == "xfrm") {
+    say("the back-end xfrm comes with a later version; write --backend user-esp");
+    return exit_configuration;
+  }
+  return chosen.checks_only ? check_configuration(chosen) : run(chosen);
+}

@@ -74,7 +74,8 @@ struct policy {
   ip_address outer_local;
   ip_address outer_remote;
   // Wanted: routes to remote_selectors that lead here, with a source address inside
-  // local_selectors where this host has one. Tunnel mode only.
+  // local_selectors where this host has one. Tunnel mode; in transport mode only where packets
+  // do not come here by themselves (user-space ESP).
   bool installs_routes = true;
   friend auto operator<=>(const policy&, const policy&) = default;
 };
@@ -97,6 +98,8 @@ struct install_sa {
 struct remove_sa {
   sa_id id;
 };
+// A policy that is there already is counted, also one that comes with install_sa: it goes with its
+// last remove_policy. So two Child SAs may share one.
 struct install_policy {
   data_plane::policy policy;
 };

@@ -49,6 +49,49 @@ struct message {
 
 const std::string small_der = "\x30\x03\x02\x01\x05";
 
+const std::string full_connection = R"(
+    local_addrs = 192.0.2.1, 2001:db8::1
+    remote_addrs = vpn.example.org, 198.51.100.0/24
+    local_port = 4500
+    remote_port = 0x1388
+    proposals = aes128gcm16-prfsha256-x25519, aes256-sha512-modp4096
+    encap = yes
+    mobike = no
+    fragmentation = force
+    send_certreq = no
+    send_cert = always
+    unique = replace
+    keyingtries = 0
+    dpd_delay = 30
+    rekey_time = 2h
+    reauth_time = 1d
+    over_time = 10m
+    rand_time = 5m
+    local { auth = psk
+            id = moon.example.org }
+    remote { auth = ike:rsa/pss-sha256
+             id = "C=CH, CN=*" }
+    children { net {
+      esp_proposals = aes256gcm16-ecp384-esn
+      local_ts = 10.1.0.0/16
+      remote_ts = 10.2.0.0/16, 10.3.0.0-10.3.0.9[udp/1000-2000]
+      mode = transport
+      rekey_time = 10m
+      life_time = 20m
+      rand_time = 1m
+      rekey_bytes = 1g
+      life_bytes = 2g
+      rand_bytes = 1m
+      rekey_packets = 1000
+      policies = no
+      dpd_action = restart
+      close_action = trap
+      start_action = start
+      inactivity = 5m
+      reqid = 7
+      replay_window = 1024
+    } })";
+
 }  // namespace
 
 TEST_CASE("connection: what is not said has swanctl's defaults") {
@@ -101,48 +144,7 @@ TEST_CASE("connection: what is not said has swanctl's defaults") {
 }
 
 TEST_CASE("connection: what is said is what is stored") {
-  auto one = connection(R"(
-    local_addrs = 192.0.2.1, 2001:db8::1
-    remote_addrs = vpn.example.org, 198.51.100.0/24
-    local_port = 4500
-    remote_port = 0x1388
-    proposals = aes128gcm16-prfsha256-x25519, aes256-sha512-modp4096
-    encap = yes
-    mobike = no
-    fragmentation = force
-    send_certreq = no
-    send_cert = always
-    unique = replace
-    keyingtries = 0
-    dpd_delay = 30
-    rekey_time = 2h
-    reauth_time = 1d
-    over_time = 10m
-    rand_time = 5m
-    local { auth = psk
-            id = moon.example.org }
-    remote { auth = ike:rsa/pss-sha256
-             id = "C=CH, CN=*" }
-    children { net {
-      esp_proposals = aes256gcm16-ecp384-esn
-      local_ts = 10.1.0.0/16
-      remote_ts = 10.2.0.0/16, 10.3.0.0-10.3.0.9[udp/1000-2000]
-      mode = transport
-      rekey_time = 10m
-      life_time = 20m
-      rand_time = 1m
-      rekey_bytes = 1g
-      life_bytes = 2g
-      rand_bytes = 1m
-      rekey_packets = 1000
-      policies = no
-      dpd_action = restart
-      close_action = trap
-      start_action = start
-      inactivity = 5m
-      reqid = 7
-      replay_window = 1024
-    } })");
+  auto one = connection(full_connection);
   CHECK(one.local_addresses.size() == 2);
   CHECK(one.remote_addresses[0].host_name == "vpn.example.org");
   CHECK(one.remote_addresses[1].first.text() == "198.51.100.0");
@@ -169,6 +171,10 @@ TEST_CASE("connection: what is said is what is stored") {
   CHECK(one.remote.authentication == authentication::pubkey);
   CHECK(one.remote.auth_constraint == "ike:rsa/pss-sha256");
   CHECK(one.remote.identity.has_wildcards);
+}
+
+TEST_CASE("connection: what is said of a child is what is stored") {
+  auto one = connection(full_connection);
   const auto& net = one.children.at(0);
   CHECK(text_of(net.proposals.at(0)) == "aes256gcm16-ecp384-esn");
   CHECK(net.local_selectors.at(0).selector.text() == "10.1.0.0/16");

@@ -111,6 +111,7 @@ struct applier {
         // §2.8.1: the SA made with the lowest of the four nonces is closed by who created it: ours.
         // The peer deletes the old one.
         child.state = child_state::rekeyed;
+        effect.outbound_waits_for_use = true;  // it is not to be used
         start();
         todo.push_back(activate_outbound{rival_spi});
         todo.push_back(queue_task{delete_of(spi)});

@@ -181,6 +181,34 @@ TEST_CASE("collisions: while two child rekeys cross, traffic never has nowhere t
   }
 }
 
+TEST_CASE("collisions: nobody ever sends on the Child SA that loses") {
+  for (const auto& nonces : nonce_cases) {
+    auto runs = explore(
+        [&] {
+          auto both = begin_with(rekey_child_on_both, nonces, false);
+          for (auto* one : {&both->a, &both->b})
+            one->plane.refuses = [one](const data_plane::request& request) {
+              const auto* install = std::get_if<data_plane::install_sa>(&request);
+              if (install && install->sa.id.direction == data_plane::direction::outbound)
+                one->reports.push_back("sends on " + std::to_string(install->sa.id.spi));
+              return std::optional<error>{};
+            };
+          return both;
+        },
+        [&](duo& both) {
+          both.check_rest();
+          for (auto* one : {&both.a, &both.b}) {
+            auto spi = one->current().model.children.front().outbound_spi;
+            for (const auto& report : one->reports)
+              if (report.starts_with("sends on"))
+                CHECK(report == "sends on " + std::to_string(spi));
+          }
+        },
+        2000);
+    CHECK(runs > 10);
+  }
+}
+
 TEST_CASE("collisions: a Child SA exchange makes an IKE rekey wait, and the other way round") {
   duo both;
   both.establish();

@@ -41,7 +41,7 @@ caf::behavior connection::make_behavior() {
         quit(caf::exit_reason::normal);
       },
       [this](const ike_sa_up& up) {
-        ike_sas_[up.id] = {ike_sa_handle{up.ike_sa}, true};
+        ike_sas_[up.id] = {ike_sa_handle{up.ike_sa}, up.is_initiator};
         failures_ = 0;
       },
       [this](const ike_sa_down& down) { on_ike_sa_down(down); },

@@ -14,7 +14,7 @@ engine_actor::engine_actor(caf::actor_config& config, services_ptr shared)
 caf::behavior engine_actor::make_behavior() {
   set_down_handler([this](const caf::down_msg& down) {
     if (auto at = ids_.find(down.source); at != ids_.end()) {
-      ike_sas_.erase(at->second);
+      forget(at->second);
       ids_.erase(at);
       if (is_stopping_ && ike_sas_.empty()) finish_stop();
       return;
@@ -94,7 +94,22 @@ void engine_actor::on_status(const status_published& published) {
     monitor(published.ike_sa);
     if (is_stopping_) at->second.handle.tell_kill();
   }
+  // A responder's connection is known once its peer is authenticated.
+  bool found = !status->connection.empty() && (is_new || at->second.status->connection.empty());
   at->second.status = status;
+  if (!found) return;
+  if (auto owner = connections_.find(status->connection); owner != connections_.end())
+    owner->second.handle.tell(
+        ike_sa_up{status->id, published.ike_sa, status->role == ikev2::role::initiator});
+}
+
+void engine_actor::forget(std::uint64_t id) {
+  auto at = ike_sas_.find(id);
+  if (at == ike_sas_.end()) return;
+  // An initiator's connection has been told why; a responder's only needs to know that it is gone.
+  if (auto owner = connections_.find(at->second.status->connection); owner != connections_.end())
+    owner->second.handle.tell(ike_sa_down{id, {errc::cancelled, "gone"}, true});
+  ike_sas_.erase(at);
 }
 
 std::vector<engine_actor::match> engine_actor::select(const sa_selector& which) const {

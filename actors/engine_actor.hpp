@@ -31,6 +31,7 @@ class engine_actor final : public actor_base {
     const child_sa_status* child;  // null: the IKE SA
   };
 
+  void forget(std::uint64_t id);
   void on_status(const status_published& published);
   void on_initiate(const initiate_sa& asked);
   void on_terminate(const terminate_sas& asked);

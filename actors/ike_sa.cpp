@@ -41,6 +41,7 @@ ike_sa::ike_sa(caf::actor_config& config, services_ptr shared, owned<ike_sa_birt
     commands_[birth.command] = {birth.command, birth.reply_to};
   }
   if (birth.keys) {
+    is_current_ = false;
     ikev2::use_keys use{std::move(*birth.keys)};
     do_use_keys(use);
   }
@@ -50,7 +51,8 @@ caf::behavior ike_sa::make_behavior() {
   // Without the demux nothing can arrive any more: the engine ends.
   monitor(shared_->demux.actor());
   set_down_handler([this](const caf::down_msg& down) {
-    if (down.source == shared_->demux.address()) close({errc::shutting_down, "engine"}, false, true);
+    if (down.source == shared_->demux.address())
+      close({errc::shutting_down, "engine"}, false, true);
   });
   begin_life();
   return {
@@ -348,7 +350,6 @@ void ike_sa::close(const error& reason, bool by_peer, bool wanted) {
   if (std::exchange(is_closed_, true)) return;
   ++model_.epoch;
   auto was_established = established_at_ != instant{};
-  auto was_rekeyed = model_.state == ikev2::sa_state::rekeyed || is_redundant_;
   model_.state = ikev2::sa_state::closed;
   for (auto& [number, running] : std::exchange(exchanges_, {})) running.handle.tell_kill();
   for (auto& [spi, child] : children_) child.handle.tell(stop_child_sa{false});
@@ -357,18 +358,19 @@ void ike_sa::close(const error& reason, bool by_peer, bool wanted) {
          "IKE SA closed: {reason}");
   for (const auto& [spi, child] : children_) report(sa_event_kind::child_down, spi, 0, reason);
   children_.clear();
-  if (!was_rekeyed && was_established) report(sa_event_kind::ike_down, 0, 0, reason);
+  if (is_current_ && was_established) report(sa_event_kind::ike_down, 0, 0, reason);
   auto commands = std::exchange(commands_, {});
   for (auto& [number, one] : commands) {
     bool asked_for_this = closing_wanted_ && number != initial_command_;
     caf::anon_send(one.reply_to, task_ended{number, asked_for_this ? status{} : status{reason}});
   }
-  connection_.tell(ike_sa_down{id_, reason, wanted || was_rekeyed});
+  connection_.tell(ike_sa_down{id_, reason, wanted || !is_current_});
   publish("DESTROYED");
   quit(caf::exit_reason::normal);
 }
 
 void ike_sa::on_adopt(adopt_children& adopted) {
+  is_current_ = true;
   for (auto& child : adopted.children) {
     child_sa_handle handle{child.child_sa};
     model_.children.push_back(child.model);

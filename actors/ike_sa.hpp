@@ -151,7 +151,9 @@ class ike_sa final : public actor_base {
   std::uint64_t initial_command_ = 0;  // of who asked for this IKE SA
   std::map<data_plane::spi, child_entry> children_;
   std::map<std::uint64_t, ike_sa_handle> successors_;  // by our SPI in them
-  bool is_redundant_ = false;
+  // Does it serve its Child SAs? A successor only once it has adopted them, a predecessor no
+  // longer: the coming and going of those two is not news.
+  bool is_current_ = true;
   std::optional<error> closing_;  // close when the response is out
   bool closing_wanted_ = false, closing_by_peer_ = false;
   bool is_closed_ = false;

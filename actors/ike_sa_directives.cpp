@@ -194,7 +194,7 @@ void ike_sa::do_start_ike_sa(ikev2::start_ike_sa& start) {
   ike_sa_handle successor{home_system().spawn<ike_sa>(shared_, own(std::move(birth)))};
   successors_[own_spi] = successor;
   shared_->demux.tell(register_spi{own_spi, successor.actor()});
-  connection_.tell(ike_sa_up{id, successor.actor()});
+  connection_.tell(ike_sa_up{id, successor.actor(), model_.role == ikev2::role::initiator});
   record(journal_level::control, journal_group::ike, "ike_sa_rekeyed", {{"new_id", id}},
          "IKE SA rekeyed, successor is #{new_id}");
   if (start.is_redundant) {
@@ -235,6 +235,7 @@ void ike_sa::hand_over(const ike_sa_handle& successor,
       adoption.tasks.push_back({std::move(task), reply_to, false});
     }
   successor.tell(std::move(adoption));
+  is_current_ = false;
   report(sa_event_kind::ike_rekeyed);
 }
 

@@ -156,6 +156,7 @@ struct remove_connection {  // undo start actions, then end
 struct ike_sa_up {
   std::uint64_t id = 0;
   caf::actor ike_sa;
+  bool is_initiator = false;
 };
 struct ike_sa_down {
   std::uint64_t id = 0;

@@ -94,8 +94,10 @@ void engine_actor::on_status(const status_published& published) {
     monitor(published.ike_sa);
     if (is_stopping_) at->second.handle.tell_kill();
   }
-  // A responder's connection is known once its peer is authenticated.
-  bool found = !status->connection.empty() && (is_new || at->second.status->connection.empty());
+  auto is_established = [](const ike_sa_status_ptr& seen) {
+    return seen && seen->established_at != instant{};
+  };
+  bool found = is_established(status) && !is_established(at->second.status);
   at->second.status = status;
   if (!found) return;
   if (auto owner = connections_.find(status->connection); owner != connections_.end())

@@ -1,6 +1,7 @@
 // Runs a function in a child process, where it may make network namespaces of its own.
 #pragma once
 
+#include <cstdio>
 #include <cstdlib>
 #include <functional>
 #include <string>
@@ -16,6 +17,7 @@ namespace imago::testing {
 inline std::string in_child(const std::function<std::string()>& function) {
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) return "pipe2";
+  std::fflush(nullptr);  // else the child would print it again
   pid_t child = fork();
   if (child < 0) return "fork";
   if (child == 0) {

@@ -31,6 +31,26 @@ config::identity identity_of(const crypto::certificate& certificate) {
   return identity;
 }
 
+bool has_transform(const wire::proposal& proposal, transform_type type, std::uint16_t id,
+                   std::uint16_t key_bits = 0) {
+  return std::any_of(proposal.transforms.begin(), proposal.transforms.end(), [&](const auto& one) {
+    return one.type == type && one.id == id && one.key_bits == key_bits;
+  });
+}
+
+bool has_proposal_with(const std::vector<wire::proposal>& proposals, const ike_algorithms& chosen) {
+  auto number = [](auto id) { return static_cast<std::uint16_t>(id); };
+  return std::any_of(proposals.begin(), proposals.end(), [&](const wire::proposal& one) {
+    return has_transform(one, transform_type::encryption, number(chosen.encryption),
+                         chosen.key_bits) &&
+           // Beside an AEAD "none" need not be said.
+           (chosen.integrity == integrity_algorithm::none ||
+            has_transform(one, transform_type::integrity, number(chosen.integrity))) &&
+           has_transform(one, transform_type::prf, number(chosen.prf)) &&
+           has_transform(one, transform_type::key_exchange, number(chosen.key_exchange));
+  });
+}
+
 bool is_self_signed(const crypto::certificate& certificate) {
   return certificate.subject_der() == certificate.issuer_der();
 }
@@ -61,11 +81,14 @@ std::vector<connection_policy_ptr> policy::for_addresses(const ip_address& local
 connection_policy_ptr policy::for_identities(const ip_address& local, const ip_address& remote,
                                              const config::identity& peer,
                                              const config::identity* asked,
-                                             config::authentication authentication) const {
+                                             config::authentication authentication,
+                                             const ike_algorithms* chosen) const {
   connection_policy_ptr best;
   int best_score = 0;
   for (const auto& one : for_addresses(local, remote)) {
     if (one->config->remote.authentication != authentication) continue;
+    // IKE_SA_INIT was answered for another connection, perhaps with less than this one wants.
+    if (chosen && !has_proposal_with(one->config->proposals, *chosen)) continue;
     int there = closeness(one->config->remote.identity, peer);
     int here = asked ? closeness(one->local_identity, *asked) : 1;
     if (there == 0 || here == 0) continue;

@@ -6,6 +6,7 @@
 
 #include "core/config/connection.hpp"
 #include "core/crypto/job.hpp"
+#include "core/ikev2/keys.hpp"
 
 namespace imago::ikev2 {
 
@@ -36,10 +37,11 @@ struct policy {
                                                    const ip_address& remote) const;
   // Of the connections whose addresses fit: the best match for the identities in IKE_AUTH, for a
   // peer that authenticates by key or by signature, and whose proposals hold what was chosen in
-  // IKE_SA_INIT. `asked` is IDr, if sent. nullptr: none.
+  // IKE_SA_INIT, if that is said. `asked` is IDr, if sent. nullptr: none.
   connection_policy_ptr for_identities(const ip_address& local, const ip_address& remote,
                                        const config::identity& peer, const config::identity* asked,
-                                       config::authentication authentication) const;
+                                       config::authentication authentication,
+                                       const ike_algorithms* chosen = nullptr) const;
   // The best shared key for these two; nullptr: none.
   config::shared_key_ptr shared_key_for(const config::identity& local,
                                         const config::identity& remote) const;

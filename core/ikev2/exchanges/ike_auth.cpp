@@ -336,7 +336,8 @@ connection_policy_ptr choose_connection(const ike_sa_model& sa, const wire::payl
   auto authentication = auth->method == auth_method::shared_key ? config::authentication::psk
                                                                 : config::authentication::pubkey;
   return sa.policy->for_identities(sa.local.address, sa.remote.address, peer,
-                                   asked ? &asked_identity : nullptr, authentication);
+                                   asked ? &asked_identity : nullptr, authentication,
+                                   &sa.algorithms);
 }
 
 }  // namespace

@@ -354,7 +354,9 @@ void ike_sa::close(const error& reason, bool by_peer, bool wanted) {
   for (auto& [number, running] : std::exchange(exchanges_, {})) running.handle.tell_kill();
   for (auto& [spi, child] : children_) child.handle.tell(stop_child_sa{false});
   record(was_established ? journal_level::control : journal_level::audit, journal_group::ike,
-         "ike_sa_closed", {{"reason", reason.text()}, {"by_peer", by_peer}},
+         "ike_sa_closed",
+         {{"reason", reason.code == errc::cancelled ? reason.where : reason.text()},
+          {"by_peer", by_peer}},
          "IKE SA closed: {reason}");
   for (const auto& [spi, child] : children_) report(sa_event_kind::child_down, spi, 0, reason);
   children_.clear();

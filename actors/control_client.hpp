@@ -74,6 +74,7 @@ class control_client final : public actor_base {
   void stream(std::string_view event, vici::message message);
   bool should_wait() { return channel_->should_wait(); }  // then on_drained follows
   void arm_timer(duration delay) { timer_.arm(address(), delay); }
+  void cancel_timer() { timer_.cancel(); }
   // Streams facts as control-log until the command is answered.
   void stream_log(std::function<bool(const fact&)> wants, std::int64_t level);
   // Ends the running command.

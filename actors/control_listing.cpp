@@ -123,9 +123,9 @@ std::vector<std::string> subjects_of(const std::vector<bytes>& ders) {
 vici::message configured_child(const config::child_config& child) {
   vici::message out;
   out.add("mode", mode_text(child.mode));
-  if (child.rekey_time != duration{}) out.add("rekey_time", seconds_of(child.rekey_time));
-  if (child.rekey_bytes != 0) out.add("rekey_bytes", std::to_string(child.rekey_bytes));
-  if (child.rekey_packets != 0) out.add("rekey_packets", std::to_string(child.rekey_packets));
+  out.add("rekey_time", seconds_of(child.rekey_time));
+  out.add("rekey_bytes", std::to_string(child.rekey_bytes));
+  out.add("rekey_packets", std::to_string(child.rekey_packets));
   out.add("dpd_action", action_text(child.dpd_action));
   out.add("close_action", action_text(child.close_action));
   out.add_list("local-ts", template_texts(child.local_selectors));
@@ -202,9 +202,8 @@ vici::message message_of(const config::connection_config& connection) {
   out.add("local_port", std::to_string(connection.local_port));
   out.add("remote_port", std::to_string(connection.remote_port));
   out.add("version", "IKEv2");
-  if (connection.reauth_time != duration{})
-    out.add("reauth_time", seconds_of(connection.reauth_time));
-  if (connection.rekey_time != duration{}) out.add("rekey_time", seconds_of(connection.rekey_time));
+  out.add("reauth_time", seconds_of(connection.reauth_time));
+  out.add("rekey_time", seconds_of(connection.rekey_time));
   out.add("unique", unique_text(connection.uniqueness));
   if (connection.dpd_delay != duration{}) out.add("dpd_delay", seconds_of(connection.dpd_delay));
   vici::message local, remote, children;

@@ -59,7 +59,7 @@ class list_sas_command final : public control_command {
   }
   void on_listed(const ike_sas_listed& listed) override {
     list_ = listed.list;
-    begin_batch();
+    advance();
   }
   void on_kernel_reply(kernel_reply& reply) override {
     auto at = questions_.find(reply.id);
@@ -68,25 +68,27 @@ class list_sas_command final : public control_command {
     const auto* usage = answer ? std::get_if<data_plane::sa_usage>(&*answer) : nullptr;
     if (usage) *at->second = *usage;
     questions_.erase(at);
-    if (questions_.empty()) tell_batch();
+    if (!questions_.empty()) return;
+    client_.cancel_timer();
+    advance();
   }
   void on_timeout() override {
     is_silent_ = true;
     questions_.clear();
-    tell_batch();
+    advance();
   }
-  void on_drained() override { tell_batch(); }
+  void on_drained() override { advance(); }
 
  private:
-  void begin_batch() {
-    if (begun_ == list_.size()) return client_.answer({});
+  // Asks for the counters of the next batch; false: nothing is asked, it can be told.
+  bool ask_for_batch() {
     end_ = std::min(begun_ + limits::control_listing_batch, list_.size());
     usages_.clear();
     for (auto index = begun_; index < end_ && !is_silent_; ++index)
       for (const auto& child : list_[index]->children)
         if (is_wanted(child)) ask_for(child);
-    if (questions_.empty()) return tell_batch();
-    client_.arm_timer(counters_wait_max);
+    if (!questions_.empty()) client_.arm_timer(counters_wait_max);
+    return !questions_.empty();
   }
   void ask_for(const child_sa_status& child) {
     auto& usage = usages_[child.id];
@@ -103,12 +105,15 @@ class list_sas_command final : public control_command {
   bool is_wanted(const child_sa_status& child) const {
     return (child_.empty() || child.name == child_) && (child_id_ == 0 || child.id == child_id_);
   }
-  void tell_batch() {
-    while (begun_ < end_) {
+  // Goes on until it has to wait, for counters or for the client.
+  void advance() {
+    if (!questions_.empty()) return;
+    while (begun_ < list_.size()) {
+      if (begun_ == end_ && ask_for_batch()) return;
       if (client_.should_wait()) return;
       tell(*list_[begun_++]);
     }
-    begin_batch();
+    client_.answer({});
   }
   void tell(const ike_sa_status& sa) {
     auto now = client_.shared().time->now();

@@ -124,12 +124,13 @@ json json_of_sa(const vici::message& listed) {
   if (!body) return out;
   out["connection"] = first.name;
   json children = json::array();
-  for (auto& [key, value] : json_of(**body).items()) {
-    if (key != "child-sas") {
-      out[key] = value;
+  auto all = json_of(**body);
+  for (auto& one : all.items()) {
+    if (one.key() != "child-sas") {
+      out[one.key()] = std::move(one.value());
       continue;
     }
-    for (auto& [name, child] : value.items()) children.push_back(child);
+    for (auto& child : one.value()) children.push_back(std::move(child));
   }
   out["child-sas"] = std::move(children);
   return out;

@@ -19,6 +19,14 @@ class demux final : public actor_base {
   caf::behavior make_behavior() override;
   void on_exit() override;
 
+  // For worlds and tests, where nothing runs meanwhile.
+  struct tables {
+    std::size_t spis = 0, half_open = 0, ike_sas = 0;
+    std::size_t total() const { return spis + half_open + ike_sas; }
+  };
+  tables table_sizes() const { return {by_spi_.size(), by_init_.size(), spis_of_.size()}; }
+  std::uint64_t dropped_count() const { return dropped_; }
+
  private:
   // Who sent an IKE_SA_INIT request: its retransmissions belong to the same IKE SA.
   struct init_key {

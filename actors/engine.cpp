@@ -1,50 +1,14 @@
 #include "actors/engine.hpp"
 
+#include "actors/assembly.hpp"
 #include "actors/bridge.hpp"
-#include "actors/demux.hpp"
-#include "actors/engine_actor.hpp"
 #include "actors/engine_parts.hpp"
-#include "actors/kernel.hpp"
 #include "actors/live_network.hpp"
 #include "actors/scheduler_policy.hpp"
 
 namespace imago {
 
 using namespace actors;  // NOLINT(google-build-using-namespace): this file is the door to it
-
-namespace {
-
-// From the back-end's thread to the kernel actor's mailbox.
-class kernel_sink final : public kernel_if::backend_sink {
- public:
-  explicit kernel_sink(caf::actor kernel) : kernel_{std::move(kernel)} {}
-  void on_reply(kernel_if::request_id id, data_plane::reply reply) override {
-    caf::anon_send(kernel_, backend_replied{id, own(std::move(reply))});
-  }
-  void on_event(data_plane::event event) override {
-    caf::anon_send(kernel_, backend_reported{std::move(event)});
-  }
-
- private:
-  caf::actor kernel_;
-};
-
-services_ptr make_services(engine_options& options) {
-  auto shared = std::make_shared<services>();
-  shared->library = options.library ? options.library : std::make_shared<crypto::library>();
-  shared->time = options.clock ? options.clock : std::make_shared<system_clock_source>();
-  shared->facts = std::make_shared<journal>(shared->time);
-  for (auto& [sink, filter] : options.sinks) shared->facts->add_sink(sink, filter);
-  shared->counted = std::make_shared<census>();
-  shared->timers = std::make_shared<timer_wheel>(shared->time);
-  shared->numbers = std::make_shared<ikev2::number_source>();
-  shared->certificates = std::make_shared<crypto::certificate_cache>();
-  shared->digests = std::make_shared<ikev2::digest_tally>();
-  shared->options = options;
-  return shared;
-}
-
-}  // namespace
 
 result<std::unique_ptr<engine>> engine::start(engine_options options) {
   std::unique_ptr<engine> made{new engine};
@@ -60,9 +24,6 @@ result<std::unique_ptr<engine>> engine::start(engine_options options) {
     auto backend = options.make_backend(*parts.net, *shared->library);
     if (!backend) return backend.failure();
     parts.backend = std::move(*backend);
-    auto can = parts.backend->capabilities();
-    shared->abilities = {can.transport_mode, can.esn, can.requires_udp_encapsulation,
-                         can.replay_window_max};
   }
   parts.crypto = std::make_shared<thread_crypto_pool>(options.crypto_threads,
                                                       run_with(shared->library));
@@ -73,9 +34,7 @@ result<std::unique_ptr<engine>> engine::start(engine_options options) {
   configure_scheduler(*parts.system_config, options.scheduler_threads);
   parts.system = std::make_unique<caf::actor_system>(*parts.system_config);
   auto& system = *parts.system;
-  shared->kernel = kernel_handle{system.spawn<actors::kernel>(shared, parts.backend.get())};
-  shared->demux = demux_handle{system.spawn<actors::demux>(shared)};
-  shared->engine = engine_handle{system.spawn<engine_actor>(shared)};
+  spawn_tree(system, shared, parts.backend.get());
   if (options.on_event) {
     auto observer =
         system.spawn<observer_actor>(shared, std::ref(*parts.callbacks), options.on_event);
@@ -102,20 +61,14 @@ engine::~engine() {
   if (parts.net) parts.net->stop();
   auto& shared = *parts.shared;
   if (parts.system) {
-    shared.engine.tell_kill();
-    shared.demux.tell_kill();
-    shared.kernel.tell_kill();
+    kill_tree(shared);
     parts.system->await_all_actors_done();
   }
   if (parts.backend) parts.backend->stop();
   if (parts.crypto) parts.crypto->stop();
   if (parts.timer_driver) parts.timer_driver->stop();
   parts.sink.reset();
-  // The handles point at actors that point at the services.
-  shared.engine = {};
-  shared.demux = {};
-  shared.kernel = {};
-  shared.net.reset();
+  release_tree(shared);
   parts.system.reset();
   if (parts.callbacks) parts.callbacks->stop();
   if (shared.facts) shared.facts->stop();

@@ -18,6 +18,13 @@ class kernel final : public actor_base {
   caf::behavior make_behavior() override;
   void on_exit() override;
 
+  // For worlds and tests, where nothing runs meanwhile.
+  struct tables {
+    std::size_t pending = 0, leases = 0, owners = 0;
+    std::size_t total() const { return pending + leases + owners; }
+  };
+  tables table_sizes() const { return {pending_.size(), leases_.size(), owners_.size()}; }
+
  private:
   struct pending {
     caf::actor asker;  // empty: our own clean-up, nobody waits

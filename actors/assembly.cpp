@@ -1,0 +1,57 @@
+#include "actors/assembly.hpp"
+
+#include "actors/demux.hpp"
+#include "actors/engine_actor.hpp"
+#include "actors/kernel.hpp"
+
+namespace imago::actors {
+
+services_ptr make_services(const engine_options& options) {
+  auto shared = std::make_shared<services>();
+  shared->library = options.library ? options.library : std::make_shared<crypto::library>();
+  shared->time = options.clock ? options.clock : std::make_shared<system_clock_source>();
+  shared->facts = std::make_shared<journal>(shared->time);
+  for (const auto& [sink, filter] : options.sinks) shared->facts->add_sink(sink, filter);
+  shared->counted = std::make_shared<census>();
+  shared->timers = std::make_shared<timer_wheel>(shared->time);
+  shared->numbers = std::make_shared<ikev2::number_source>();
+  shared->certificates = std::make_shared<crypto::certificate_cache>();
+  shared->digests = std::make_shared<ikev2::digest_tally>();
+  shared->options = options;
+  return shared;
+}
+
+void spawn_tree(caf::actor_system& system, const services_ptr& shared,
+                kernel_if::backend* backend) {
+  if (backend) {
+    auto can = backend->capabilities();
+    shared->abilities = {can.transport_mode, can.esn, can.requires_udp_encapsulation,
+                         can.replay_window_max};
+  }
+  shared->kernel = kernel_handle{system.spawn<actors::kernel>(shared, backend)};
+  shared->demux = demux_handle{system.spawn<actors::demux>(shared)};
+  shared->engine = engine_handle{system.spawn<engine_actor>(shared)};
+}
+
+void kill_tree(const services& shared) {
+  shared.engine.tell_kill();
+  shared.demux.tell_kill();
+  shared.kernel.tell_kill();
+}
+
+void release_tree(services& shared) {
+  shared.engine = {};
+  shared.demux = {};
+  shared.kernel = {};
+  shared.net.reset();
+}
+
+void kernel_sink::on_reply(kernel_if::request_id id, data_plane::reply reply) {
+  caf::anon_send(kernel_, backend_replied{id, own(std::move(reply))});
+}
+
+void kernel_sink::on_event(data_plane::event event) {
+  caf::anon_send(kernel_, backend_reported{std::move(event)});
+}
+
+}  // namespace imago::actors

@@ -55,6 +55,7 @@ run_bench() {
 
 run_docs() {
   step docs-links python3 tools/lint.py --only links || exit 1
+  step docs-features python3 tools/count_features.py || exit 1
   mkdir -p build/docs
   local page
   for page in docs/man/*.[1-9]; do

@@ -119,8 +119,12 @@ ikev2::sa_snapshot_ptr ike_sa::snapshot() const {
 void ike_sa::on_initiate(const initiate_ike_sa& asked) {
   if (model_.state != ikev2::sa_state::created || own_exchange_) return;
   initial_child_ = asked.child;
-  record(journal_level::control, journal_group::ike, "ike_sa_initiated",
-         {{"remote", model_.remote}, {"local", model_.local}}, "initiating IKE SA to {remote}");
+  record(
+      journal_level::control, journal_group::ike, "ike_sa_initiated",
+      [&] {
+        return fields{{"remote", model_.remote}, {"local", model_.local}};
+      },
+      "initiating IKE SA to {remote}");
   running_exchange entry;
   entry.is_ours = true;
   entry.type = exchange_type::ike_sa_init;
@@ -149,8 +153,7 @@ void ike_sa::spawn_exchange(ikev2::flow flow, running_exchange entry) {
       shared_, number, ike_sa_handle{caf::actor_cast<caf::actor>(this)}, own(std::move(flow)))};
 }
 
-// --- tasks
-// -------------------------------------------------------------------------------------------
+// --- tasks ---
 
 void ike_sa::on_run_task(run_task& asked) {
   auto& task = asked.task;
@@ -201,9 +204,12 @@ void ike_sa::pump() {
     auto task = std::move(tasks_.front());
     tasks_.pop_front();
     if (auto begun = ikev2::begin(model_, task); !begun) {
-      record(journal_level::detail, journal_group::ike, "task_dropped",
-             {{"task", name_of(task.kind)}, {"reason", begun.failure().text()}},
-             "not doing {task}: {reason}");
+      record(
+          journal_level::detail, journal_group::ike, "task_dropped",
+          [&] {
+            return fields{{"task", name_of(task.kind)}, {"reason", begun.failure().text()}};
+          },
+          "not doing {task}: {reason}");
       finish_command(task.command, begun);
       continue;
     }
@@ -224,8 +230,7 @@ void ike_sa::finish_command(std::uint64_t number, const status& result) {
   commands_.erase(at);
 }
 
-// --- commits
-// -----------------------------------------------------------------------------------------
+// --- commits ---
 
 void ike_sa::on_commit(commit_exchange& commit) {
   auto at = exchanges_.find(commit.exchange);
@@ -235,8 +240,12 @@ void ike_sa::on_commit(commit_exchange& commit) {
   auto response = std::move(outcome.response);
   auto todo = ikev2::apply(model_, std::move(outcome));
   if (!todo) {
-    record(journal_level::detail, journal_group::ike, "commit_refused",
-           {{"reason", todo.failure().text()}}, "an exchange came too late: {reason}");
+    record(
+        journal_level::detail, journal_group::ike, "commit_refused",
+        [&] {
+          return fields{{"reason", todo.failure().text()}};
+        },
+        "an exchange came too late: {reason}");
     handle.tell(commit_refused{});
     exchanges_.erase(at);
     if (own_exchange_ == commit.exchange) own_exchange_.reset();
@@ -284,8 +293,7 @@ void ike_sa::on_exchange_ended(std::uint64_t number) {
   pump();
 }
 
-// --- life
-// --------------------------------------------------------------------------------------------
+// --- life ---
 
 void ike_sa::on_established() {
   established_at_ = last_alive_ = shared_->time->now();
@@ -353,11 +361,14 @@ void ike_sa::close(const error& reason, bool by_peer, bool wanted) {
   model_.state = ikev2::sa_state::closed;
   for (auto& [number, running] : std::exchange(exchanges_, {})) running.handle.tell_kill();
   for (auto& [spi, child] : children_) child.handle.tell(stop_child_sa{false});
-  record(was_established ? journal_level::control : journal_level::audit, journal_group::ike,
-         "ike_sa_closed",
-         {{"reason", reason.code == errc::cancelled ? reason.where : reason.text()},
-          {"by_peer", by_peer}},
-         "IKE SA closed: {reason}");
+  record(
+      was_established ? journal_level::control : journal_level::audit, journal_group::ike,
+      "ike_sa_closed",
+      [&] {
+        return fields{{"reason", reason.code == errc::cancelled ? reason.where : reason.text()},
+                      {"by_peer", by_peer}};
+      },
+      "IKE SA closed: {reason}");
   for (const auto& [spi, child] : children_) report(sa_event_kind::child_down, spi, 0, reason);
   children_.clear();
   if (is_current_ && was_established) report(sa_event_kind::ike_down, 0, 0, reason);

@@ -126,8 +126,15 @@ class ike_sa final : public actor_base {
   void publish(std::string_view state = {});
   void report(sa_event_kind kind, data_plane::spi child = 0, data_plane::spi new_child = 0,
               error reason = {});
-  void record(journal_level level, journal_group group, static_text name,
-              std::vector<fact_field> fields, static_text story);
+  using fields = std::vector<fact_field>;
+  // `make_fields` runs only if somebody wants the fact.
+  template <class Make>
+  void record(journal_level level, journal_group group, static_text name, Make make_fields,
+              static_text story) {
+    if (facts().enabled(level, group)) record_now(level, group, name, make_fields(), story);
+  }
+  void record_now(journal_level level, journal_group group, static_text name, fields values,
+                  static_text story);
 
   services_ptr shared_;
   std::uint64_t id_;

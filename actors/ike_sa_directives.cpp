@@ -41,9 +41,12 @@ ike_sa::commit_result ike_sa::carry_out(std::vector<ikev2::directive> todo,
             [&](ikev2::stop_child& stop) { do_stop_child(stop); },
             [&](ikev2::report_child_failed& report) {
               auto reason = report.failure.reason;
-              record(journal_level::control, journal_group::child, "child_sa_failed",
-                     {{"child", report.failure.child}, {"reason", reason.text()}},
-                     "Child SA {child} not created: {reason}");
+              record(
+                  journal_level::control, journal_group::child, "child_sa_failed",
+                  [&] {
+                    return fields{{"child", report.failure.child}, {"reason", reason.text()}};
+                  },
+                  "Child SA {child} not created: {reason}");
               if (!exchange.is_ours) return;
               finish_command(exchange.task ? exchange.task->command : initial_command_,
                              status{reason});
@@ -55,13 +58,16 @@ ike_sa::commit_result ike_sa::carry_out(std::vector<ikev2::directive> todo,
             [&](ikev2::report_established&) {
               on_established();
               shared_->demux.tell(half_open_ended{model_.own_spi()});
-              record(journal_level::audit, journal_group::ike, "ike_sa_established",
-                     {{"local_id", config::text_of(model_.local_identity)},
-                      {"remote_id", config::text_of(model_.remote_identity)},
-                      {"remote", model_.remote},
-                      {"method", model_.authenticated_by}},
-                     "IKE SA established: {local_id} ... {remote_id} at {remote}, peer "
-                     "authenticated by {method}");
+              record(
+                  journal_level::audit, journal_group::ike, "ike_sa_established",
+                  [&] {
+                    return fields{{"local_id", config::text_of(model_.local_identity)},
+                                  {"remote_id", config::text_of(model_.remote_identity)},
+                                  {"remote", model_.remote},
+                                  {"method", model_.authenticated_by}};
+                  },
+                  "IKE SA established: {local_id} ... {remote_id} at {remote}, peer "
+                  "authenticated by {method}");
               publish();
               report(sa_event_kind::ike_up);
               // Asked for without a Child SA: that is all there was to do.
@@ -119,20 +125,27 @@ void ike_sa::on_child_started(const child_started& started) {
   if (at == children_.end()) return;
   const auto& child = at->second.status;
   if (!started.result) {
-    record(journal_level::audit, journal_group::child, "child_sa_not_installed",
-           {{"child", child.name}, {"reason", started.result.failure().text()}},
-           "outbound SA of {child} not installed: {reason}");
+    record(
+        journal_level::audit, journal_group::child, "child_sa_not_installed",
+        [&] {
+          return fields{{"child", child.name}, {"reason", started.result.failure().text()}};
+        },
+        "outbound SA of {child} not installed: {reason}");
     want(ikev2::task_kind::delete_child, started.inbound_spi);
     finish_command(std::exchange(at->second.command, 0), started.result);
     return;
   }
-  record(journal_level::audit, journal_group::child, "child_sa_installed",
-         {{"child", child.name},
-          {"spi_in", [spi = child.model.inbound_spi] { return fmt::format("{:08x}", spi); }},
-          {"spi_out", [spi = child.model.outbound_spi] { return fmt::format("{:08x}", spi); }},
-          {"local_ts", [list = child.model.local_selectors] { return text_of(list); }},
-          {"remote_ts", [list = child.model.remote_selectors] { return text_of(list); }}},
-         "Child SA {child} installed: in {spi_in} out {spi_out}, {local_ts} === {remote_ts}");
+  record(
+      journal_level::audit, journal_group::child, "child_sa_installed",
+      [&] {
+        return fields{
+            {"child", child.name},
+            {"spi_in", [spi = child.model.inbound_spi] { return fmt::format("{:08x}", spi); }},
+            {"spi_out", [spi = child.model.outbound_spi] { return fmt::format("{:08x}", spi); }},
+            {"local_ts", [list = child.model.local_selectors] { return text_of(list); }},
+            {"remote_ts", [list = child.model.remote_selectors] { return text_of(list); }}};
+      },
+      "Child SA {child} installed: in {spi_in} out {spi_out}, {local_ts} === {remote_ts}");
   publish();
   if (!at->second.is_rekey) report(sa_event_kind::child_up, started.inbound_spi);
   finish_command(std::exchange(at->second.command, 0), {});
@@ -143,8 +156,12 @@ void ike_sa::do_stop_child(const ikev2::stop_child& stop) {
   if (at == children_.end()) return;
   at->second.handle.tell(stop_child_sa{stop.lingers});
   if (!stop.lingers) {
-    record(journal_level::audit, journal_group::child, "child_sa_closed",
-           {{"child", at->second.status.name}}, "Child SA {child} closed");
+    record(
+        journal_level::audit, journal_group::child, "child_sa_closed",
+        [&] {
+          return fields{{"child", at->second.status.name}};
+        },
+        "Child SA {child} closed");
     report(sa_event_kind::child_down, stop.inbound_spi);
     connection_.tell(child_down{at->second.status.name, !own_exchange_});
   }
@@ -195,8 +212,12 @@ void ike_sa::do_start_ike_sa(ikev2::start_ike_sa& start) {
   successors_[own_spi] = successor;
   shared_->demux.tell(register_spi{own_spi, successor.actor()});
   connection_.tell(ike_sa_up{id, successor.actor(), model_.role == ikev2::role::initiator});
-  record(journal_level::control, journal_group::ike, "ike_sa_rekeyed", {{"new_id", id}},
-         "IKE SA rekeyed, successor is #{new_id}");
+  record(
+      journal_level::control, journal_group::ike, "ike_sa_rekeyed",
+      [&] {
+        return fields{{"new_id", id}};
+      },
+      "IKE SA rekeyed, successor is #{new_id}");
   if (start.is_redundant) {
     successor.tell(run_task{{ikev2::task_kind::delete_ike, {}, 0, {}, 0}, {}, false});
     return;

@@ -48,18 +48,20 @@ void ike_sa::send_datagrams(const std::vector<bytes>& datagrams) {
   for (const auto& one : datagrams) shared_->net->send_ike(model_.local, model_.remote, one);
 }
 
-// --- our requests
-// ------------------------------------------------------------------------------------
+// --- our requests ---
 
 void ike_sa::send_request(std::uint64_t exchange, ikev2::send_request request) {
   bool is_init = request.exchange == exchange_type::ike_sa_init;
   auto message_id = is_init ? 0 : next_own_message_id_;
   auto datagrams = seal(request.exchange, false, message_id, request.payloads);
-  record(journal_level::detail, journal_group::net, "request_sent",
-         {{"exchange", text_of(request.exchange)},
-          {"id", message_id},
-          {"payloads", [list = wire::describe(request.payloads)] { return list; }}},
-         "sending {exchange} request {id} {payloads}");
+  record(
+      journal_level::detail, journal_group::net, "request_sent",
+      [&] {
+        return fields{{"exchange", text_of(request.exchange)},
+                      {"id", message_id},
+                      {"payloads", [list = wire::describe(request.payloads)] { return list; }}};
+      },
+      "sending {exchange} request {id} {payloads}");
   if (!datagrams) return close(datagrams.failure(), false, false);
   if (is_init) {
     model_.state = ikev2::sa_state::sa_init_sent;
@@ -76,30 +78,38 @@ void ike_sa::retransmit() {
   if (!outstanding_) return;
   const auto& policy = shared_->options.retransmission;
   if (outstanding_->retransmissions >= policy.tries_max) {
-    record(journal_level::control, journal_group::ike, "peer_unreachable",
-           {{"remote", model_.remote}, {"tries", outstanding_->retransmissions}},
-           "{remote} does not answer after {tries} retransmissions");
+    record(
+        journal_level::control, journal_group::ike, "peer_unreachable",
+        [&] {
+          return fields{{"remote", model_.remote}, {"tries", outstanding_->retransmissions}};
+        },
+        "{remote} does not answer after {tries} retransmissions");
     return close({errc::peer_unreachable, model_.remote.text()}, false, false);
   }
   ++outstanding_->retransmissions;
-  record(journal_level::detail, journal_group::net, "request_retransmitted",
-         {{"exchange", text_of(outstanding_->type)}, {"id", outstanding_->message_id}},
-         "retransmitting {exchange} request {id}");
+  record(
+      journal_level::detail, journal_group::net, "request_retransmitted",
+      [&] {
+        return fields{{"exchange", text_of(outstanding_->type)}, {"id", outstanding_->message_id}};
+      },
+      "retransmitting {exchange} request {id}");
   send_datagrams(outstanding_->datagrams);
   retransmit_timer_.arm(address(), ikev2::retransmission_delay(
                                        policy, outstanding_->retransmissions, *shared_->library));
 }
 
-// --- our responses
-// -----------------------------------------------------------------------------------
+// --- our responses ---
 
 void ike_sa::send_response(running_exchange& exchange) {
   auto datagrams = seal(exchange.type, true, exchange.message_id, *exchange.response);
-  record(journal_level::detail, journal_group::net, "response_sent",
-         {{"exchange", text_of(exchange.type)},
-          {"id", exchange.message_id},
-          {"payloads", [list = wire::describe(*exchange.response)] { return list; }}},
-         "sending {exchange} response {id} {payloads}");
+  record(
+      journal_level::detail, journal_group::net, "response_sent",
+      [&] {
+        return fields{{"exchange", text_of(exchange.type)},
+                      {"id", exchange.message_id},
+                      {"payloads", [list = wire::describe(*exchange.response)] { return list; }}};
+      },
+      "sending {exchange} response {id} {payloads}");
   if (!datagrams) return;
   if (exchange.type == exchange_type::ike_sa_init && model_.init) {
     auto init = *model_.init;
@@ -111,12 +121,15 @@ void ike_sa::send_response(running_exchange& exchange) {
   send_datagrams(stored_->datagrams);
 }
 
-// --- what arrives
-// ------------------------------------------------------------------------------------
+// --- what arrives ---
 
 void ike_sa::note_drop(const char* why, const packet& what) {
-  record(journal_level::debug, journal_group::net, "packet_dropped",
-         {{"why", why}, {"remote", what.remote}}, "dropping a packet from {remote}: {why}");
+  record(
+      journal_level::debug, journal_group::net, "packet_dropped",
+      [&] {
+        return fields{{"why", why}, {"remote", what.remote}};
+      },
+      "dropping a packet from {remote}: {why}");
 }
 
 ikev2::msg_digest ike_sa::new_digest(const packet& what, const wire::header& header) const {
@@ -160,9 +173,12 @@ void ike_sa::on_init_packet(const packet& what, const wire::header& header) {
   auto row =
       message ? ikev2::match(model_.state, md) : result<const ikev2::row*>{message.failure()};
   if (!row) {
-    record(journal_level::detail, journal_group::ike, "init_refused",
-           {{"remote", what.remote}, {"reason", row.failure().text()}},
-           "bad IKE_SA_INIT from {remote}: {reason}");
+    record(
+        journal_level::detail, journal_group::ike, "init_refused",
+        [&] {
+          return fields{{"remote", what.remote}, {"reason", row.failure().text()}};
+        },
+        "bad IKE_SA_INIT from {remote}: {reason}");
     // A response may be forged: keep waiting for the true one. A request ends here.
     if (!header.is_response) refuse_request(md, row.failure());
     return;
@@ -209,10 +225,13 @@ void ike_sa::on_protected_packet(const packet& what, const wire::header& header)
     return close(payloads.failure(), false, false);
   }
   md.payloads = std::move(*payloads);
-  record(journal_level::detail, journal_group::net, "message_received",
-         {{"header", [header] { return wire::describe(header); }},
-          {"payloads", [list = wire::describe(md.payloads)] { return list; }}},
-         "received {header} {payloads}");
+  record(
+      journal_level::detail, journal_group::net, "message_received",
+      [&] {
+        return fields{{"header", [header] { return wire::describe(header); }},
+                      {"payloads", [list = wire::describe(md.payloads)] { return list; }}};
+      },
+      "received {header} {payloads}");
   if (header.is_response)
     on_response(std::move(md));
   else
@@ -245,9 +264,12 @@ void ike_sa::on_response(ikev2::msg_digest md) {
 
 // A request that no row takes is answered without an exchange (§2.21).
 void ike_sa::refuse_request(const ikev2::msg_digest& md, const error& why) {
-  record(journal_level::detail, journal_group::ike, "request_refused",
-         {{"exchange", text_of(md.header.exchange)}, {"reason", why.text()}},
-         "refusing {exchange} request: {reason}");
+  record(
+      journal_level::detail, journal_group::ike, "request_refused",
+      [&] {
+        return fields{{"exchange", text_of(md.header.exchange)}, {"reason", why.text()}};
+      },
+      "refusing {exchange} request: {reason}");
   wire::notify_payload answer;
   answer.type = why.code == errc::unsupported_critical_payload
                     ? notify_type::unsupported_critical_payload
@@ -271,8 +293,12 @@ void ike_sa::follow_peer(const packet& what) {
   bool floats = model_.role == ikev2::role::responder && established_at_ == instant{};
   if (what.remote == model_.remote && what.local == model_.local) return;
   if (!model_.peer.remote_behind_nat && !floats) return;
-  record(journal_level::control, journal_group::net, "peer_moved",
-         {{"from", model_.remote}, {"to", what.remote}}, "peer moved from {from} to {to}");
+  record(
+      journal_level::control, journal_group::net, "peer_moved",
+      [&] {
+        return fields{{"from", model_.remote}, {"to", what.remote}};
+      },
+      "peer moved from {from} to {to}");
   model_.remote = what.remote;
   model_.local = what.local;
 }

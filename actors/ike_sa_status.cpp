@@ -102,16 +102,15 @@ void ike_sa::report(sa_event_kind kind, data_plane::spi child, data_plane::spi n
   shared_->engine.tell(sa_event_happened{std::move(event)});
 }
 
-void ike_sa::record(journal_level level, journal_group group, static_text name,
-                    std::vector<fact_field> fields, static_text story) {
-  if (!facts().enabled(level, group)) return;
+void ike_sa::record_now(journal_level level, journal_group group, static_text name, fields values,
+                        static_text story) {
   fact what;
   what.level = level;
   what.group = group;
   what.name = name;
   if (model_.connection) what.connection = model_.connection->config->name;
   what.ike_sa = id_;
-  what.fields = std::move(fields);
+  what.fields = std::move(values);
   what.story = story;
   facts().record(std::move(what));
 }

@@ -12,7 +12,7 @@
 
 namespace imago::actors {
 
-// --- messages, from the I/O thread and the journal's ---------------------------------------------
+// --- messages, from the I/O thread and the journal's ---
 struct control_request_received {
   owned<vici::packet> packet;
   bool is_malformed = false;  // a command whose message could not be read

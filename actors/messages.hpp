@@ -22,13 +22,13 @@ struct packet {
 };
 using packet_ptr = std::shared_ptr<const packet>;
 
-// --- packets -----------------------------------------------------------------------------------
+// --- packets ---
 struct receive_packet {
   packet_ptr what;
   std::shared_ptr<void> place;  // in the receiver's inbox (inbox_gate.hpp)
 };
 
-// --- demux ---------------------------------------------------------------------------------------
+// --- demux ---
 struct register_spi {  // packets for our SPI go to that ike_sa, until it is DOWN
   std::uint64_t own_spi = 0;
   caf::actor ike_sa;
@@ -40,18 +40,48 @@ struct update_policy {
   ikev2::policy_ptr policy;
 };
 
-// --- ike_sa --------------------------------------------------------------------------------------
+// --- ike_sa ---
 struct initiate_ike_sa {  // to a new initiator: begin, with that Child SA (null: none)
   ikev2::child_config_ptr child;
-};
-struct run_task {
-  ikev2::task task;
-  caf::actor reply_to;  // gets task_ended with task.command; may be null
-  bool force = false;   // delete_ike: the Delete is sent once, its answer not waited for
 };
 struct task_ended {
   std::uint64_t command = 0;
   status result;
+};
+// Who waits for the end of a command. It is answered exactly once: when somebody says how it ended,
+// else when the last who could have done so is gone. A command may die with the mailbox of an actor
+// that was killed, or arrive where no actor is any more; nobody waits for ever because of that.
+class command_reply {
+ public:
+  command_reply() = default;  // nobody waits
+  command_reply(std::uint64_t command, const caf::actor& asker) {
+    if (asker) debt_ = std::make_shared<debt>(command, asker);
+  }
+  explicit operator bool() const { return debt_ != nullptr; }
+  std::uint64_t command() const { return debt_ ? debt_->command : 0; }
+  void answer(const status& result) const {
+    if (debt_) debt_->answer(result);
+  }
+
+ private:
+  struct debt {
+    debt(std::uint64_t number, caf::actor who) : command{number}, asker{std::move(who)} {}
+    debt(const debt&) = delete;
+    debt& operator=(const debt&) = delete;
+    ~debt() { answer({errc::cancelled, "what it was about ended"}); }
+    void answer(const status& result) {
+      if (!answered.exchange(true)) caf::anon_send(asker, task_ended{command, result});
+    }
+    const std::uint64_t command;
+    const caf::actor asker;
+    std::atomic<bool> answered{false};
+  };
+  std::shared_ptr<debt> debt_;
+};
+struct run_task {
+  ikev2::task task;
+  command_reply reply;
+  bool force = false;  // delete_ike: the Delete is sent once, its answer not waited for
 };
 struct commit_exchange {  // the exchange is through; its outcome is to become durable
   std::uint64_t exchange = 0;
@@ -91,8 +121,7 @@ struct adopt_children {  // from the predecessor of a rekeyed IKE SA
   std::vector<run_task> tasks;
 };
 
-// --- exchange
-// --------------------------------------------------------------------------------------
+// --- exchange ---
 struct receive_response {  // or why there is none
   owned<result<ikev2::msg_digest>> response;
 };
@@ -101,8 +130,7 @@ struct commit_accepted {  // these SAs go to these actors now
 };
 struct commit_refused {};
 
-// --- child_sa
-// --------------------------------------------------------------------------------------
+// --- child_sa ---
 struct activate_child {  // install the outbound SA now if it was waiting
 };
 struct stop_child_sa {
@@ -112,8 +140,7 @@ struct change_owner {  // the IKE SA was rekeyed
   caf::actor ike_sa;
 };
 
-// --- kernel
-// ----------------------------------------------------------------------------------------
+// --- kernel ---
 struct kernel_request {
   std::uint64_t id = 0;  // the asker's own number, comes back
   owned<data_plane::request> request;
@@ -139,12 +166,10 @@ struct backend_reported {
   data_plane::event event;
 };
 
-// --- connection
-// ------------------------------------------------------------------------------------
+// --- connection ---
 struct initiate_connection {
   std::string child;  // empty: only the IKE SA
-  std::uint64_t command = 0;
-  caf::actor reply_to;  // gets task_ended
+  command_reply reply;
 };
 struct update_connection {  // changed configuration of the same name
   ikev2::connection_policy_ptr connection;
@@ -168,8 +193,7 @@ struct child_down {
   bool by_peer = false;
 };
 
-// --- engine
-// ----------------------------------------------------------------------------------------
+// --- engine ---
 struct status_published {
   caf::actor ike_sa;
   ike_sa_status_ptr status;  // state "DESTROYED": it is gone

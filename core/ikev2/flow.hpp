@@ -86,8 +86,7 @@ class [[nodiscard]] flow {
   handle_type handle_ = nullptr;
 };
 
-// --- what can be awaited
-// ---------------------------------------------------------------------------
+// --- what can be awaited ---
 
 namespace detail {
 

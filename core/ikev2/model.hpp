@@ -117,7 +117,7 @@ struct ike_sa_model {
 // What a flow sees of its SA: immutable, with its epoch.
 using sa_snapshot_ptr = std::shared_ptr<const ike_sa_model>;
 
-// --- effects: what an exchange found out and wants done ---------------------------------------
+// --- effects: what an exchange found out and wants done ---
 
 struct ike_keys_agreed {  // IKE_SA_INIT succeeded
   ike_algorithms algorithms;
@@ -188,7 +188,7 @@ struct outcome {
   std::vector<effect> effects;
 };
 
-// --- directives: what the ike_sa actor is to do after apply() ------------------------------------
+// --- directives: what the ike_sa actor is to do after apply() ---
 
 struct task;
 struct start_child {

@@ -80,8 +80,7 @@ wire::payloads compose_request(const ike_sa_model& sa, const config::child_confi
 
 std::span<const row> create_child_sa_rows() { return rows; }
 
-// --- initiator
-// -------------------------------------------------------------------------------------
+// --- initiator ---
 
 flow initiate_create_child_sa(flow_context context, sa_snapshot_ptr sa, child_config_ptr child,
                               std::optional<data_plane::spi> rekeyed) {
@@ -150,8 +149,7 @@ flow initiate_create_child_sa(flow_context context, sa_snapshot_ptr sa, child_co
                   child_created{std::move(*agreed), std::move(keyed->outbound), false, rekeyed});
 }
 
-// --- responder
-// -------------------------------------------------------------------------------------
+// --- responder ---
 
 namespace {
 

@@ -53,7 +53,7 @@ constexpr row rows[] = {
 };
 static_assert(is_unambiguous(rows));
 
-// --- our own AUTH --------------------------------------------------------------------------------
+// --- our own AUTH ---
 
 struct own_auth {
   wire::identification_payload id;
@@ -131,7 +131,7 @@ result<own_auth> prepare_auth(const flow_context& context, const ike_sa_model& s
   return own;
 }
 
-// --- the peer's AUTH -----------------------------------------------------------------------------
+// --- the peer's AUTH ---
 
 struct peer_auth {
   std::optional<crypto::verify_job> job;             // a signature: the pool's work
@@ -199,8 +199,7 @@ outcome failed_as_initiator(const sa_snapshot_ptr& sa, error reason) {
 
 std::span<const row> ike_auth_rows() { return rows; }
 
-// --- initiator
-// -------------------------------------------------------------------------------------
+// --- initiator ---
 
 namespace {
 
@@ -309,8 +308,7 @@ flow initiate_ike_auth(flow_context context, sa_snapshot_ptr sa, child_config_pt
   co_return result;
 }
 
-// --- responder
-// -------------------------------------------------------------------------------------
+// --- responder ---
 
 namespace {
 

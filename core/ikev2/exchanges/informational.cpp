@@ -45,8 +45,7 @@ static_assert(is_unambiguous(rows));
 
 std::span<const row> informational_rows() { return rows; }
 
-// --- initiator
-// -------------------------------------------------------------------------------------
+// --- initiator ---
 
 flow initiate_child_delete(flow_context, sa_snapshot_ptr sa, data_plane::spi inbound_spi) {
   send_request request{exchange_type::informational,
@@ -81,8 +80,7 @@ flow initiate_failure_notice(flow_context, sa_snapshot_ptr sa, notify_type notif
   co_return ended(sa, ike_deleted{false});
 }
 
-// --- responder
-// -------------------------------------------------------------------------------------
+// --- responder ---
 
 namespace {
 
@@ -127,8 +125,7 @@ flow process_informational_request(flow_context, sa_snapshot_ptr sa, msg_digest 
   co_return result;
 }
 
-// --- our tasks
-// -------------------------------------------------------------------------------------
+// --- our tasks ---
 
 flow start_task(flow_context context, sa_snapshot_ptr sa, const task& task) {
   switch (task.kind) {

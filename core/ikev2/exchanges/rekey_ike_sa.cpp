@@ -63,8 +63,7 @@ result<std::uint64_t> decode_ike_spi(const bytes& octets) {
 
 std::span<const row> rekey_ike_sa_rows() { return rows; }
 
-// --- initiator
-// -------------------------------------------------------------------------------------
+// --- initiator ---
 
 flow initiate_ike_rekey(flow_context context, sa_snapshot_ptr sa) {
   auto failed = [&](error reason, bool later = false) {
@@ -127,8 +126,7 @@ flow initiate_ike_rekey(flow_context context, sa_snapshot_ptr sa) {
                                   *peer_spi, lowest_nonce(own_nonce, peer_nonce->data)});
 }
 
-// --- responder
-// -------------------------------------------------------------------------------------
+// --- responder ---
 
 namespace {
 

@@ -274,7 +274,7 @@ bool fake_backend::drop(request_id id) {
 
 void fake_backend::inject_event(data_plane::event event) {
   sink_call call{*this};
-  if (call.sink()) call.sink()->on_event(std::move(event));
+  if (call.sink()) call.sink()->on_event(event);
 }
 
 status fake_backend::set_usage(const sa_id& id, sa_usage usage) {

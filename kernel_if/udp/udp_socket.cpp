@@ -1,5 +1,6 @@
 #include "kernel_if/udp/udp_socket.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -144,7 +145,7 @@ status udp_socket::send(const ip_address& local, const endpoint& remote, bytes_v
 datagram_kind classify_datagram(bytes_view datagram) {
   if (datagram.size() == 1 && datagram[0] == 0xff) return datagram_kind::keepalive;
   if (datagram.size() < 4) return datagram_kind::malformed;
-  bool has_marker = std::memcmp(datagram.data(), non_esp_marker, sizeof non_esp_marker) == 0;
+  bool has_marker = std::equal(datagram.begin(), datagram.begin() + 4, non_esp_marker);
   return has_marker ? datagram_kind::ike : datagram_kind::esp;
 }
 

@@ -230,7 +230,7 @@ void backend::give_out() {
     if (written != static_cast<ssize_t>(packet.size()))
       processor_.count_drop(drop_reason::not_written);
   }
-  for (auto& event : outputs_.events) sink_->on_event(std::move(event));
+  for (const auto& event : outputs_.events) sink_->on_event(event);
   outputs_.clear();
 }
 

@@ -236,7 +236,7 @@ TEST_CASE("SPIs: random, never reserved, never one that an SA has") {
   CHECK(allocate() == 0xffffffff);
 }
 
-TEST_CASE("user-space ESP refuses an SA without UDP encapsulation") {
+TEST_CASE("user-space ESP: an SA without UDP encapsulation is refused") {
   one_way way;
   auto sa = parameters(way.how, direction::outbound, way.a, way.b, 4711);
   sa.encap_local.reset();

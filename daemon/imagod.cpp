@@ -6,6 +6,7 @@
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "actors/control.hpp"
@@ -64,8 +65,17 @@ actors::journal_filter filter_of(int level) {
       static_cast<actors::journal_level>(std::clamp(level, 0, highest)));
 }
 
+// A kernel without IPv6 has no such sockets; one that only forbids it has.
+bool has_ipv6() {
+  int probe = ::socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (probe < 0) return false;
+  ::close(probe);
+  return true;
+}
+
 engine_options options_of(const arguments& chosen) {
   engine_options options;
+  if (has_ipv6()) options.addresses.push_back(ip_address::any(ip_family::v6));
   options.sinks.emplace_back(chosen.log_format == "json" ? actors::json_sink(STDERR_FILENO)
                                                          : actors::text_sink(STDERR_FILENO),
                              filter_of(chosen.log_level));

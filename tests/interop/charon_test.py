@@ -5,7 +5,6 @@ West is Imago, east is charon. kernel-libipsec speaks tunnel mode in UDP without
 numbers; the rest is in imago_pair_test.py. IMAGO_LOG_LEVEL sets how much imagod tells.
 """
 
-import sys
 import tempfile
 import unittest
 

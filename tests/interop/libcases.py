@@ -47,9 +47,9 @@ class PairCase(unittest.TestCase):
                     and len(ike) == ike_count and len(child) == child_count)
         wait_until(is_up, f"{ike_count} IKE SAs and {child_count} Child SAs at both")
 
-    def assert_tunnel(self, family=4):
+    def assert_tunnel(self, addresses=None):
         self.assert_up()
-        self.lab.ping_both_ways(family)
+        self.lab.ping_both_ways(addresses)
 
     def assert_nothing(self):
         for daemon in (self.west, self.east):

@@ -17,9 +17,12 @@ CERTIFICATE_KEYS = {
 }
 
 
-def configuration(name, auth="psk", proposals=AES_GCM, family=4, secret=SECRET, connection="", child="",
+def configuration(name, auth="psk", proposals=AES_GCM, outside=4, inside=4, secret=SECRET, connection="", child="",
                   local_ts=None, remote_ts=None):
-    """One connection "t" with one child "net". auth: "psk" or "pubkey"; keys and certificates lie beside it."""
+    """One connection "t" with one child "net". auth: "psk" or "pubkey"; keys and certificates lie beside it.
+
+    Outside and inside are the versions of IP.
+    """
     peer = other(name)
     certificates = "" if auth == "psk" else f"certs = {name}.pem"
     authorities = "" if auth == "psk" else "cacerts = ca.pem"
@@ -27,8 +30,8 @@ def configuration(name, auth="psk", proposals=AES_GCM, family=4, secret=SECRET, 
     return f"""connections {{
   t {{
     version = 2
-    local_addrs = {WIRE[family][name]}
-    remote_addrs = {WIRE[family][peer]}
+    local_addrs = {WIRE[outside][name]}
+    remote_addrs = {WIRE[outside][peer]}
     proposals = {proposals[0]}
     {connection}
     local {{
@@ -43,8 +46,8 @@ def configuration(name, auth="psk", proposals=AES_GCM, family=4, secret=SECRET, 
     }}
     children {{
       net {{
-        local_ts = {local_ts or NETWORK[family][name]}
-        remote_ts = {remote_ts or NETWORK[family][peer]}
+        local_ts = {local_ts or NETWORK[inside][name]}
+        remote_ts = {remote_ts or NETWORK[inside][peer]}
         esp_proposals = {proposals[1]}
         {child}
       }}

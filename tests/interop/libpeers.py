@@ -185,6 +185,43 @@ def udp_socket(address, port):
     return made
 
 
+class Wire:
+    """Counts what kinds of packets cross the wire while it is open, at west's end of it."""
+
+    def __init__(self, lab):
+        def make():
+            made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))  # ETH_P_ALL
+            made.setsockopt(socket.SOL_SOCKET, 33, 8 << 20)  # SO_RCVBUFFORCE
+            made.bind(("eth0", 3))
+            made.settimeout(0.2)
+            return made
+        self.socket = enter_and(lab.namespace("west"), make)
+        self.kinds = {}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        """Reads what has arrived by now."""
+        with contextlib.suppress(TimeoutError):
+            while True:
+                kind = self.kind_of(self.socket.recv(2000))
+                self.kinds[kind] = self.kinds.get(kind, 0) + 1
+        self.socket.close()
+
+    @staticmethod
+    def kind_of(frame):
+        version = {0x0800: 4, 0x86DD: 6}.get(int.from_bytes(frame[12:14], "big"))
+        if version is None:
+            return "arp" if frame[12:14] == b"\x08\x06" else "no IP"
+        protocol, payload = (frame[23], frame[34:]) if version == 4 else (frame[20], frame[54:])
+        if version == 6 and (protocol == 0 or protocol == 58 and payload[0] in range(130, 144)):
+            return "neighbours"  # and groups of IPv6; as ARP, no traffic of anyone
+        if protocol != 17 or payload[0:2] != payload[2:4] or payload[0:2] != (4500).to_bytes(2, "big"):
+            return f"IPv{version} {protocol}"
+        return f"IKE in IPv{version}" if payload[8:12] == bytes(4) else f"ESP in IPv{version}"
+
+
 class Flood:
     """Numbered datagrams from west, echoed by east, at a steady rate until it is stopped."""
 
@@ -192,10 +229,11 @@ class Flood:
     INTERVAL_SECONDS = 0.002
     DRAIN_SECONDS_MAX = 3
 
-    def __init__(self, lab, family=4):
-        self.target = (INSIDE[family]["east"], self.PORT)
-        self.sender = enter_and(lab.namespace("west"), lambda: udp_socket(INSIDE[family]["west"], 0))
-        self.echoer = enter_and(lab.namespace("east"), lambda: udp_socket(INSIDE[family]["east"], self.PORT))
+    def __init__(self, lab, addresses=None):
+        addresses = addresses or INSIDE[4]
+        self.target = (addresses["east"], self.PORT)
+        self.sender = enter_and(lab.namespace("west"), lambda: udp_socket(addresses["west"], 0))
+        self.echoer = enter_and(lab.namespace("east"), lambda: udp_socket(addresses["east"], self.PORT))
         self.sent, self.arrived, self.answered = 0, set(), set()
         self.sending, self.reading = threading.Event(), threading.Event()
         self.threads = [threading.Thread(target=work, daemon=True) for work in (self.send, self.echo, self.read)]
@@ -393,9 +431,10 @@ class Lab:
             pass
         for name in NAMES:
             run("ip", "netns", "add", self.namespace(name))
-            # Addresses are usable at once, not after their duplicates were looked for.
-            run(*self.inside(name, "sh", "-c", "echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad;"
-                             " echo 0 > /proc/sys/net/ipv6/conf/all/accept_dad"))
+            # No link-local addresses that come when they like; ours are usable at once.
+            for where in ("all", "default"):
+                run(*self.inside(name, "sh", "-c", f"cd /proc/sys/net/ipv6/conf/{where}; echo 0 > accept_dad;"
+                                 " echo 1 > addr_gen_mode"))
         run("ip", "link", "add", "eth0", "netns", self.namespace("west"), "type", "veth",
             "peer", "name", "eth0", "netns", self.namespace("east"))
         for name in NAMES:
@@ -405,9 +444,17 @@ class Lab:
             for family, width in ((4, 24), (6, 64)):
                 if family == 6 and mtu < 1280:
                     continue
-                run(*ip, "address", "add", f"{WIRE[family][name]}/{width}", "dev", "eth0")
-                run(*ip, "address", "add", INSIDE[family][name], "dev", "lo")
+                options = ("nodad",) if family == 6 else ()
+                run(*ip, "address", "add", f"{WIRE[family][name]}/{width}", "dev", "eth0", *options)
+                run(*ip, "address", "add", INSIDE[family][name], "dev", "lo", *options)
             run(*ip, "link", "set", "eth0", "up")
+        for name in NAMES:  # what the kernel adds to a link that came up
+            wait_until(lambda: self.is_settled(name), f"eth0 of {name} has its routes")  # noqa: B023
+
+    def is_settled(self, name):
+        link = run("ip", "-n", self.namespace(name), "-o", "link", "show", "eth0").stdout
+        routes = run("ip", "-n", self.namespace(name), "-6", "route", "show", "table", "all", is_checked=False).stdout
+        return "NO-CARRIER" not in link and "state UP" in link and "ff00::/8 dev eth0" in routes
 
     def namespace(self, name):
         return f"{self.tag}-{name}"
@@ -419,14 +466,14 @@ class Lab:
         self.daemons.append(daemon)
         return daemon.start()
 
-    def ping(self, source, family=4, count=2, outside=False, size=56):
-        addresses = (WIRE if outside else INSIDE)[family]
+    def ping(self, source, addresses=None, count=2, size=56):
+        addresses = addresses or INSIDE[4]
         run(*self.inside(source, "ping", "-n", "-q", "-c", str(count), "-i", "0.05", "-W", "5", "-s", str(size),
                          "-I", addresses[source], addresses[other(source)]))
 
-    def ping_both_ways(self, family=4):
+    def ping_both_ways(self, addresses=None):
         for name in NAMES:
-            self.ping(name, family)
+            self.ping(name, addresses)
 
     def hold_wire(self):
         """What both send from now on waits, for a second at least. False: this kernel cannot."""
@@ -435,7 +482,7 @@ class Lab:
                      "tbf", "rate", "1kbit", "burst", "1600", "limit", "100000")
             if not shutil.which("tc") or run(*shape, is_checked=False).returncode != 0:
                 return False
-        self.ping("west", count=1, outside=True, size=1400)  # uses up what may pass at once
+        self.ping("west", WIRE[4], count=1, size=1400)  # uses up what may pass at once
         return True
 
     def release_wire(self):

@@ -84,10 +84,11 @@ class list_sas_command final : public control_command {
   bool ask_for_batch() {
     end_ = std::min(begun_ + limits::control_listing_batch, list_.size());
     usages_.clear();
+    client_.arm_timer(counters_wait_max);
     for (auto index = begun_; index < end_ && !is_silent_; ++index)
       for (const auto& child : list_[index]->children)
         if (is_wanted(child)) ask_for(child);
-    if (!questions_.empty()) client_.arm_timer(counters_wait_max);
+    if (questions_.empty()) client_.cancel_timer();
     return !questions_.empty();
   }
   void ask_for(const child_sa_status& child) {

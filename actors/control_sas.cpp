@@ -57,8 +57,8 @@ class initiate_command final : public control_command {
       client_.stream_log(
           [name = connection->config->name](const fact& what) { return what.connection == name; },
           log_level_);
-    client_.shared().engine.tell(initiate_sa{ike_, child_, client_.command(), client_.self()});
     if (timeout_.count() > 0) client_.arm_timer(timeout_);
+    client_.shared().engine.tell(initiate_sa{ike_, child_, client_.command(), client_.self()});
   }
 
   void on_task_ended(const task_ended& ended) override {
@@ -118,8 +118,8 @@ class terminate_command final : public control_command {
           [ids = std::move(ids)](const fact& what) { return ids.count(what.ike_sa) != 0; },
           log_level_);
     // By force and at once, unless there is a time to try it politely first.
-    ask(force_ && timeout_.count() <= 0);
     if (timeout_.count() > 0) client_.arm_timer(timeout_);
+    ask(force_ && timeout_.count() <= 0);
   }
 
   void on_selection(const selection_made& selected) override {
@@ -141,8 +141,8 @@ class terminate_command final : public control_command {
   void on_timeout() override {
     if (!force_ || is_forcing_) return finish(verdict());
     is_forcing_ = true;
-    ask(true);
     client_.arm_timer(force_wait_max);
+    ask(true);
   }
 
  private:

@@ -196,9 +196,12 @@ struct applier {
       move_to_peers_successor();
       return;
     }
-    if (model.state == sa_state::established)
+    if (model.state != sa_state::established) return;
+    // §2.25: out of step with the peer, the IKE SA is closed; the old one takes no rekey any more.
+    if (effect.done_at_peer)
+      todo.push_back(queue_task{of_kind(task_kind::delete_ike)});
+    else
       todo.push_back(retry_task{of_kind(task_kind::rekey_ike)});
-    (void)effect;
   }
 
   void operator()(ike_deleted& effect) const {
@@ -228,6 +231,18 @@ struct applier {
       todo.push_back(activate_outbound{*at->peers_successor});  // the old one is deleted (§2.8)
     todo.push_back(stop_child{spi, at->state == child_state::rekeyed || at->peers_successor});
     model.children.erase(at);
+    // A successor that goes before what it was to replace: that one is the SA in use again.
+    for (auto& old : model.children) {
+      if (old.peers_successor != spi) continue;
+      old.peers_successor.reset();
+      if (old.state == child_state::rekeyed && !has_successor(old.inbound_spi))
+        old.state = child_state::installed;
+    }
+  }
+
+  bool has_successor(data_plane::spi spi) const {
+    return std::any_of(model.children.begin(), model.children.end(),
+                       [&](const auto& child) { return child.replaced == spi; });
   }
 
   void move_to_peers_successor() const {

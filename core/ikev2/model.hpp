@@ -163,6 +163,7 @@ struct ike_rekeyed {
 struct ike_not_rekeyed {
   error reason;
   bool try_again_later = false;
+  bool done_at_peer = false;  // it has moved to an SA that we do not have
 };
 struct ike_deleted {
   bool by_peer = false;

@@ -105,23 +105,27 @@ flow initiate_ike_rekey(flow_context context, sa_snapshot_ptr sa) {
     md.emplace(std::move(*response));
   }
 
+  // From here on the peer has the new SA.
+  auto out_of_step = [&](error reason) {
+    return ended(sa, ike_not_rekeyed{std::move(reason), false, true});
+  };
   const auto* answer = wire::find<wire::security_association_payload>(md->payloads);
   const auto* peer_nonce = wire::find<wire::nonce_payload>(md->payloads);
   const auto* peer_ke = wire::find<wire::key_exchange_payload>(md->payloads);
-  if (!answer || !peer_ke) co_return failed({errc::missing_payload, "IKE SA rekey response"});
+  if (!answer || !peer_ke) co_return out_of_step({errc::missing_payload, "IKE SA rekey response"});
   auto chosen = check_answer(offered, answer->proposals, protocol_id::ike, true);
-  if (!chosen) co_return failed(chosen.failure());
+  if (!chosen) co_return out_of_step(chosen.failure());
   auto peer_spi = decode_ike_spi(chosen->answer.spi);
-  if (!peer_spi) co_return failed(peer_spi.failure());
+  if (!peer_spi) co_return out_of_step(peer_spi.failure());
   if (peer_ke->method != method || chosen->ike.key_exchange != method)
-    co_return failed({errc::invalid_ke_payload, "IKE SA rekey response"});
+    co_return out_of_step({errc::invalid_ke_payload, "IKE SA rekey response"});
   crypto::derive_shared_secret_job derive{std::move(*own), peer_ke->data};
   auto shared = co_await offload(std::move(derive));
-  if (!shared) co_return failed(shared.failure());
+  if (!shared) co_return out_of_step(shared.failure());
   auto derived = derive_rekeyed_ike_keys(*context.library, sa->algorithms.prf, sa->keys->sk_d,
                                          chosen->ike, shared->shared_secret, own_nonce,
                                          peer_nonce->data, own_spi, *peer_spi);
-  if (!derived) co_return failed(derived.failure());
+  if (!derived) co_return out_of_step(derived.failure());
   co_return ended(sa, ike_rekeyed{chosen->ike, std::move(*derived), role::initiator, own_spi,
                                   *peer_spi, lowest_nonce(own_nonce, peer_nonce->data)});
 }

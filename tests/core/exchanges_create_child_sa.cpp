@@ -203,6 +203,22 @@ TEST_CASE("create_child_sa: what the initiator cannot install is deleted at the 
   CHECK(both.b.live().size() == 1);
 }
 
+TEST_CASE("create_child_sa: a rekey that fails here after it succeeded there is undone there") {
+  duo both;
+  both.establish();
+  auto old = only_child(both.a).inbound_spi;
+  both.a.plane.refuses = refuse_inbound(errc::no_buffer_space);
+  both.a.add(both.a.rekey_child());
+  both.run();
+  CHECK(only_child(both.a).inbound_spi == old);
+  CHECK(only_child(both.b).outbound_spi == old);
+  CHECK(only_child(both.b).state == child_state::installed);
+  both.a.plane.refuses = nullptr;
+  both.settle();
+  both.check_rest();
+  CHECK(only_child(both.a).inbound_spi != old);
+}
+
 TEST_CASE("create_child_sa: no answer frees the SPI") {
   duo both;
   both.establish("");
@@ -317,10 +333,9 @@ TEST_CASE("create_child_sa: the notify CHILD_SA_NOT_FOUND names the SA that was 
     if (!is_response || !notify) return;
     seen = true;
     CHECK(notify->protocol == protocol_id::esp);
-    CHECK(to_hex(notify->spi) == to_hex(bytes{static_cast<std::uint8_t>(spi >> 24),
-                                              static_cast<std::uint8_t>(spi >> 16),
-                                              static_cast<std::uint8_t>(spi >> 8),
-                                              static_cast<std::uint8_t>(spi)}));
+    CHECK(to_hex(notify->spi) ==
+          to_hex(bytes{static_cast<std::uint8_t>(spi >> 24), static_cast<std::uint8_t>(spi >> 16),
+                       static_cast<std::uint8_t>(spi >> 8), static_cast<std::uint8_t>(spi)}));
   };
   both.settle();
   CHECK(seen);

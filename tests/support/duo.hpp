@@ -127,6 +127,8 @@ class peer {
   policy_ptr policy;
   std::deque<std::unique_ptr<ike_side>> ikes;
   std::vector<std::string> reports;  // what a person would be told
+  // Asked before a job or request is carried out: true makes it fail.
+  std::function<bool(const need&)> fails;
   // Changes the payloads of what is sent, before it is sealed.
   std::function<void(exchange_type, bool is_response, wire::payloads&)> tampers;
 

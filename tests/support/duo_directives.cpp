@@ -174,9 +174,8 @@ void peer::kill(ike_side& ike) {
 
 void peer::lose_child(data_plane::spi inbound_spi) {
   auto& children = current().model.children;
-  auto lost = std::find_if(children.begin(), children.end(), [&](const auto& child) {
-    return child.inbound_spi == inbound_spi;
-  });
+  auto lost = std::find_if(children.begin(), children.end(),
+                           [&](const auto& child) { return child.inbound_spi == inbound_spi; });
   REQUIRE(lost != children.end());
   children.erase(lost);
   stop_child stop{inbound_spi, false};

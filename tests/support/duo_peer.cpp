@@ -98,6 +98,15 @@ void peer::drive(ike_side& ike, std::optional<exchange_run>& slot) {
 }
 
 void peer::answer(exchange_run& run, std::size_t index, need what) {
+  if (fails && fails(what)) {
+    error failure{errc::queue_full, "as the test wants it"};
+    if (std::holds_alternative<crypto::job>(what)) {
+      run.work.give(index, crypto::job_result{failure});
+    } else {
+      run.work.give(index, data_plane::reply{failure});
+    }
+    return;
+  }
   if (auto* job = std::get_if<crypto::job>(&what)) {
     run.work.give(index, crypto::run(the_library(), std::move(*job)));
     return;

@@ -1,4 +1,4 @@
-// Writes the seeds of ike_message, payload and vici from the values that the tests use.
+// Writes the seeds of ike_message, payload, vici and exchange from the values that the tests use.
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -119,6 +119,99 @@ void write_vici(const files::path& folder) {
   write(folder / "end-missing", bytes{1, 1, 1, 's', 4, 1, 'l', 5, 0, 1, 'a'});
 }
 
+// --- exchange: scenario, then steps; see exchange.cpp --------------------------------------------
+
+wire::transform transform_of(transform_type type, std::uint16_t id, std::uint16_t key_bits = 0) {
+  return {type, id, key_bits, false};
+}
+
+wire::security_association_payload ike_proposal(bytes spi) {
+  return {
+      {{1,
+        protocol_id::ike,
+        std::move(spi),
+        {transform_of(transform_type::encryption, 20, 128), transform_of(transform_type::prf, 5),
+         transform_of(transform_type::key_exchange, 31)}}}};
+}
+
+wire::security_association_payload esp_proposal(bool with_key_exchange) {
+  wire::proposal one{1,
+                     protocol_id::esp,
+                     {2, 2, 2, 2},
+                     {transform_of(transform_type::encryption, 20, 128),
+                      transform_of(transform_type::sequence_numbers, 0)}};
+  if (with_key_exchange) one.transforms.push_back(transform_of(transform_type::key_exchange, 31));
+  return {{std::move(one)}};
+}
+
+bytes message_step(const wire::payloads& list) {
+  auto chain = wire::encode_payloads(list);
+  bytes step{
+      1, static_cast<std::uint8_t>(list.empty() ? payload_type::none : wire::type_of(list.front())),
+      static_cast<std::uint8_t>(chain.size() >> 8), static_cast<std::uint8_t>(chain.size())};
+  append(step, chain);
+  return step;
+}
+
+void write_exchanges(const files::path& folder) {
+  // A request comes at once; of ours the answer comes after `before` jobs and requests.
+  auto write_one = [&](const char* name, std::uint8_t scenario, int before,
+                       const std::vector<wire::payloads>& messages) {
+    bytes octets{scenario};
+    bool is_ours = before >= 0;
+    for (const auto& one : messages) {
+      if (is_ours) octets.resize(octets.size() + static_cast<std::size_t>(before) + 1);
+      append(octets, message_step(one));
+    }
+    octets.resize(octets.size() + 6);  // what follows succeeds
+    write(folder / name, octets);
+  };
+  auto note = [](notify_type type, bytes data, bytes spi = {}) {
+    auto protocol = spi.empty() ? protocol_id::none : protocol_id::esp;
+    return wire::notify_payload{protocol, std::move(spi), type, std::move(data)};
+  };
+  wire::key_exchange_payload share{ke_method::curve25519, wire::octets_of(32)};
+  wire::nonce_payload nonce{wire::octets_of(32)};
+  wire::traffic_selector_payload initiator{true, {traffic_selector::everything(ip_family::v4)}};
+  wire::traffic_selector_payload responder{false, {traffic_selector::everything(ip_family::v4)}};
+  wire::authentication_payload auth{auth_method::shared_key, wire::octets_of(32)};
+  wire::identification_payload id_initiator{true, id_type::fqdn, {'b'}};
+  wire::identification_payload id_responder{false, id_type::fqdn, {'b'}};
+  bytes ike_spi{8, 7, 6, 5, 4, 3, 2, 1};
+  auto rekey = note(notify_type::rekey_sa, {}, {2, 2, 2, 2});
+
+  write_one("init-response", 0, 1, {{ike_proposal({}), share, nonce}});
+  write_one("init-cookie", 0, 1, {{note(notify_type::cookie, {1, 2})}});
+  write_one("init-invalid-ke", 0, 1, {{note(notify_type::invalid_ke_payload, {0, 19})}});
+  write_one("init-request", 1, -1, {{ike_proposal({}), share, nonce}});
+  write_one("auth-response", 2, 1,
+            {{id_responder, auth, esp_proposal(false), initiator, responder}});
+  write_one("auth-refused", 2, 1, {{note(notify_type::authentication_failed, {})}});
+  write_one("auth-no-child", 2, 1, {{id_responder, auth, note(notify_type::ts_unacceptable, {})}});
+  write_one("auth-request", 3, -1,
+            {{id_initiator, auth, esp_proposal(false), initiator, responder}});
+  write_one("auth-childless", 3, -1, {{id_initiator, auth}});
+  write_one("rekey-child-response", 4, 2,
+            {{esp_proposal(true), nonce, share, initiator, responder}});
+  write_one("rekey-child-later", 4, 2, {{note(notify_type::temporary_failure, {})}});
+  write_one("rekey-child-request", 5, -1,
+            {{rekey, esp_proposal(true), nonce, share, initiator, responder}});
+  write_one("new-child-request", 5, -1, {{esp_proposal(false), nonce, initiator, responder}});
+  write_one("delete-child-response", 6, 0,
+            {{wire::delete_payload{protocol_id::esp, {0x02020202}}}});
+  write_one("delete-child-request", 7, -1,
+            {{wire::delete_payload{protocol_id::esp, {0x02020202}}}});
+  write_one("delete-ike-request", 7, -1, {{wire::delete_payload{protocol_id::ike, {}}}});
+  write_one("rekey-ike-response", 8, 1, {{ike_proposal(ike_spi), nonce, share}});
+  write_one("rekey-ike-request", 9, -1, {{ike_proposal(ike_spi), nonce, share}});
+  write_one("rekey-ike-collision", 25, -1, {{ike_proposal(ike_spi), nonce, share}});
+  write_one("liveness-response", 13, 0, {{}});
+  write_one("delete-ike-response", 12, 0, {{}});
+  write_one("crossing-deletes", 14, -1, {{wire::delete_payload{protocol_id::esp, {0x02020202}}}});
+  write_one("rekey-while-deleting", 15, -1,
+            {{rekey, esp_proposal(true), nonce, share, initiator, responder}});
+}
+
 }  // namespace
 
 int main(int count, char** arguments) {
@@ -130,5 +223,6 @@ int main(int count, char** arguments) {
   write_payloads(corpus / "payload");
   write_messages(corpus / "ike_message");
   write_vici(corpus / "vici");
+  write_exchanges(corpus / "exchange");
   return 0;
 }

@@ -65,16 +65,14 @@ ikev2::child_config_ptr connection::find_child(const std::string& name) const {
 }
 
 void connection::on_initiate(const initiate_connection& asked) {
-  auto answer = [&](status result) {
-    if (asked.reply_to) caf::anon_send(asked.reply_to, task_ended{asked.command, result});
-  };
+  auto answer = [&](const status& result) { asked.reply.answer(result); };
   auto child = find_child(asked.child);
   if (!asked.child.empty() && !child)
     return answer({errc::not_found, "child '" + asked.child + "'"});
-  if (ike_sas_.empty()) return start_ike_sa(child, asked.command, asked.reply_to);
+  if (ike_sas_.empty()) return start_ike_sa(child, asked.reply);
   if (!child) return answer({});  // there is one already
-  ikev2::task task{ikev2::task_kind::create_child, child, 0, {}, asked.command};
-  ike_sas_.rbegin()->second.handle.tell(run_task{std::move(task), asked.reply_to, false});
+  ikev2::task task{ikev2::task_kind::create_child, child, 0, {}, asked.reply.command()};
+  ike_sas_.rbegin()->second.handle.tell(run_task{std::move(task), asked.reply, false});
 }
 
 result<endpoint> connection::remote_endpoint() const {
@@ -88,13 +86,12 @@ result<endpoint> connection::remote_endpoint() const {
                                             "' has no single remote address to connect to"};
 }
 
-void connection::start_ike_sa(const ikev2::child_config_ptr& child, std::uint64_t command,
-                              const caf::actor& reply_to) {
+void connection::start_ike_sa(const ikev2::child_config_ptr& child, const command_reply& reply) {
   auto remote = remote_endpoint();
   auto local = remote ? shared_->net->local_for(*remote, configured_->config->local_addresses)
                       : result<endpoint>{remote.failure()};
   if (!local) {
-    if (reply_to) caf::anon_send(reply_to, task_ended{command, status{local.failure()}});
+    reply.answer(status{local.failure()});
     facts().record(journal_level::control, journal_group::ike, [&] {
       fact failed;
       failed.name = "initiation_failed";
@@ -108,8 +105,7 @@ void connection::start_ike_sa(const ikev2::child_config_ptr& child, std::uint64_
   ike_sa_birth birth;
   birth.id = shared_->new_id();
   birth.connection = connection_handle{caf::actor_cast<caf::actor>(this)};
-  birth.command = command;
-  birth.reply_to = reply_to;
+  birth.reply = reply;
   auto& model = birth.model;
   model.role = ikev2::role::initiator;
   model.initiator_spi = ikev2::make_ike_spi(*shared_->library);
@@ -129,9 +125,9 @@ void connection::start_wanted() {
   if (wanted_.empty() || !ike_sas_.empty()) return;
   bool is_first = true;
   for (const auto& name : wanted_) {
-    initiate_connection asked{name, 0, {}};
+    initiate_connection asked{name, {}};
     if (is_first)
-      start_ike_sa(find_child(name), 0, {});
+      start_ike_sa(find_child(name), {});
     else if (!ike_sas_.empty())
       on_initiate(asked);
     is_first = false;
@@ -161,7 +157,7 @@ void connection::on_ike_sa_down(const ike_sa_down& down) {
 void connection::on_child_down(const child_down& down) {
   auto child = find_child(down.child);
   if (!child || !down.by_peer || child->close_action != config::start_action::start) return;
-  on_initiate({down.child, 0, {}});
+  on_initiate({down.child, {}});
 }
 
 }  // namespace imago::actors

@@ -30,8 +30,7 @@ class connection final : public actor_base {
   void start_wanted();
   void revive_later();
   // Begins a new IKE SA with that Child SA. Errors go to who asked.
-  void start_ike_sa(const ikev2::child_config_ptr& child, std::uint64_t command,
-                    const caf::actor& reply_to);
+  void start_ike_sa(const ikev2::child_config_ptr& child, const command_reply& reply);
   result<endpoint> remote_endpoint() const;
   ikev2::child_config_ptr find_child(const std::string& name) const;
 

@@ -19,6 +19,7 @@ caf::behavior engine_actor::make_behavior() {
       if (is_stopping_ && ike_sas_.empty()) finish_stop();
       return;
     }
+    if (revive_connection(down.source)) return;
     if (auto subscriber = caf::actor_cast<caf::actor>(down.source)) subscribers_.erase(subscriber);
   });
   auto tell = [](const caf::actor& to, auto message) {
@@ -146,7 +147,7 @@ void engine_actor::on_initiate(const initiate_sa& asked) {
     if (!asked.ike.empty() && name != asked.ike) continue;
     if (!asked.child.empty() && !known.configured->config->find_child(asked.child)) continue;
     if (asked.ike.empty() && asked.child.empty()) continue;
-    known.handle.tell(initiate_connection{asked.child, asked.command, asked.reply_to});
+    known.handle.tell(initiate_connection{asked.child, {asked.command, asked.reply_to}});
     return;
   }
   answer({errc::not_found, asked.child.empty() ? "IKE_SA config '" + asked.ike + "'"
@@ -159,7 +160,7 @@ void engine_actor::on_terminate(const terminate_sas& asked) {
   for (const auto& [sa, child] : matches) {
     auto kind = child ? ikev2::task_kind::delete_child : ikev2::task_kind::delete_ike;
     ikev2::task task{kind, {}, child ? child->model.inbound_spi : 0, {}, asked.command};
-    sa->handle.tell(run_task{std::move(task), asked.reply_to, asked.force});
+    sa->handle.tell(run_task{std::move(task), {asked.command, asked.reply_to}, asked.force});
   }
 }
 
@@ -185,8 +186,7 @@ void engine_actor::on_replace_policy(const replace_policy& asked) {
       at->second.handle.tell(update_connection{configured, policy_, changed});
       continue;
     }
-    connection_handle handle{home_system().spawn<connection>(shared_, configured, policy_, true)};
-    connections_[name] = {handle, configured};
+    connections_[name] = {spawn_connection(configured, true), configured};
   }
   for (auto at = connections_.begin(); at != connections_.end();) {
     if (present.count(at->first) != 0) {
@@ -197,6 +197,27 @@ void engine_actor::on_replace_policy(const replace_policy& asked) {
     at = connections_.erase(at);
   }
   if (asked.reply_to) caf::anon_send(asked.reply_to, task_ended{asked.command, {}});
+}
+
+connection_handle engine_actor::spawn_connection(const ikev2::connection_policy_ptr& configured,
+                                                 bool runs_start_actions) {
+  auto spawned = home_system().spawn<connection>(shared_, configured, policy_, runs_start_actions);
+  monitor(spawned);
+  return connection_handle{spawned};
+}
+
+// A connection that ended though it is configured gets a successor, which learns of its IKE SAs.
+bool engine_actor::revive_connection(const caf::actor_addr& ended) {
+  for (auto& [name, known] : connections_) {
+    if (known.handle.address() != ended) continue;
+    known.handle = spawn_connection(known.configured, false);
+    for (const auto& [id, sa] : ike_sas_)
+      if (sa.status->connection == name && sa.status->established_at != instant{})
+        known.handle.tell(
+            ike_sa_up{id, sa.handle.actor(), sa.status->role == ikev2::role::initiator});
+    return true;
+  }
+  return false;
 }
 
 void engine_actor::on_stop(const stop_engine& asked) {

@@ -38,6 +38,9 @@ class engine_actor final : public actor_base {
   void on_replace_policy(const replace_policy& asked);
   void on_stop(const stop_engine& asked);
   void finish_stop();
+  connection_handle spawn_connection(const ikev2::connection_policy_ptr& configured,
+                                     bool runs_start_actions);
+  bool revive_connection(const caf::actor_addr& ended);
   std::vector<match> select(const sa_selector& which) const;
 
   services_ptr shared_;

@@ -36,9 +36,9 @@ ike_sa::ike_sa(caf::actor_config& config, services_ptr shared, owned<ike_sa_birt
   model_ = std::move(birth.model);
   connection_ = std::move(birth.connection);
   created_at_ = last_alive_ = last_sent_ = shared_->time->now();
-  if (birth.reply_to) {
-    initial_command_ = birth.command;
-    commands_[birth.command] = {birth.command, birth.reply_to};
+  if (birth.reply) {
+    initial_command_ = birth.reply.command();
+    commands_.emplace(initial_command_, birth.reply);
   }
   if (birth.keys) {
     is_current_ = false;
@@ -50,10 +50,7 @@ ike_sa::ike_sa(caf::actor_config& config, services_ptr shared, owned<ike_sa_birt
 caf::behavior ike_sa::make_behavior() {
   // Without the demux nothing can arrive any more: the engine ends.
   monitor(shared_->demux.actor());
-  set_down_handler([this](const caf::down_msg& down) {
-    if (down.source == shared_->demux.address())
-      close({errc::shutting_down, "engine"}, false, true);
-  });
+  set_down_handler([this](const caf::down_msg& down) { on_down(down); });
   begin_life();
   return {
       [this](const receive_packet& received) { on_packet(*received.what); },
@@ -151,29 +148,56 @@ void ike_sa::spawn_exchange(ikev2::flow flow, running_exchange entry) {
   slot = std::move(entry);
   slot.handle = exchange_handle{spawn<exchange>(
       shared_, number, ike_sa_handle{caf::actor_cast<caf::actor>(this)}, own(std::move(flow)))};
+  monitor(slot.handle.actor());
+}
+
+// Those that end as they should have said so before: what is left are those that were killed.
+void ike_sa::on_down(const caf::down_msg& down) {
+  if (is_closed_) return;
+  if (down.source == shared_->demux.address())
+    return close({errc::shutting_down, "engine"}, false, true);
+  for (auto at = exchanges_.begin(); at != exchanges_.end(); ++at) {
+    if (at->second.handle.address() != down.source) continue;
+    if (at->first == peer_exchange_ && !at->second.is_committed) {
+      // As if the request had been lost: the peer sends it again.
+      peer_exchange_.reset();
+      exchanges_.erase(at);
+      return;
+    }
+    // What the peer has made of it by now is unknown: both cannot be brought to agree any more.
+    send_last_delete();
+    return close({errc::cancelled, "an exchange was killed"}, false, false);
+  }
+  for (auto& [spi, child] : children_) {
+    if (child.handle.address() != down.source) continue;
+    finish_command(std::exchange(child.command, 0), {errc::cancelled, "Child SA killed"});
+    return want(ikev2::task_kind::delete_child, spi);
+  }
+}
+
+// One message, not waited for. What is in flight of ours gives way.
+void ike_sa::send_last_delete() {
+  if (established_at_ == instant{}) return;
+  auto sealed =
+      seal(exchange_type::informational, false, next_own_message_id_ + (outstanding_ ? 1 : 0),
+           {wire::delete_payload{protocol_id::ike, {}}});
+  if (sealed) send_datagrams(*sealed);
 }
 
 // --- tasks ---
 
 void ike_sa::on_run_task(run_task& asked) {
   auto& task = asked.task;
-  if (asked.reply_to) {
-    commands_[task.command] = {task.command, asked.reply_to};
-  } else {
-    task.command = 0;
-  }
+  task.command = asked.reply.command();
+  if (asked.reply) commands_.emplace(task.command, asked.reply);
   bool is_double = std::any_of(tasks_.begin(), tasks_.end(), [&](const auto& one) {
     return one.kind == task.kind && one.inbound_spi == task.inbound_spi &&
            one.child == task.child && task.command == 0;
   });
   if (is_double) return;
   if (asked.force && task.kind == ikev2::task_kind::delete_ike) {
-    // What is in flight of ours gives way: the Delete is sent at once, unanswered.
     closing_wanted_ = true;
-    auto sealed =
-        seal(exchange_type::informational, false, next_own_message_id_ + (outstanding_ ? 1 : 0),
-             {wire::delete_payload{protocol_id::ike, {}}});
-    if (sealed && established_at_ != instant{}) send_datagrams(*sealed);
+    send_last_delete();
     return close({errc::cancelled, "terminated by force"}, false, true);
   }
   if (tasks_.size() >= limits::task_queue_max)
@@ -226,7 +250,7 @@ void ike_sa::pump() {
 void ike_sa::finish_command(std::uint64_t number, const status& result) {
   auto at = commands_.find(number);
   if (number == 0 || at == commands_.end()) return;
-  caf::anon_send(at->second.reply_to, task_ended{number, result});
+  at->second.answer(result);
   commands_.erase(at);
 }
 
@@ -247,11 +271,13 @@ void ike_sa::on_commit(commit_exchange& commit) {
         },
         "an exchange came too late: {reason}");
     handle.tell(commit_refused{});
+    if (at->second.task) finish_command(at->second.task->command, status{todo.failure()});
     exchanges_.erase(at);
     if (own_exchange_ == commit.exchange) own_exchange_.reset();
     if (peer_exchange_ == commit.exchange) peer_exchange_.reset();
-    return;
+    return pump();
   }
+  at->second.is_committed = true;
   at->second.response = std::move(response);
   auto done = carry_out(std::move(*todo), at->second);
   if (done.closing) {
@@ -375,7 +401,7 @@ void ike_sa::close(const error& reason, bool by_peer, bool wanted) {
   auto commands = std::exchange(commands_, {});
   for (auto& [number, one] : commands) {
     bool asked_for_this = closing_wanted_ && number != initial_command_;
-    caf::anon_send(one.reply_to, task_ended{number, asked_for_this ? status{} : status{reason}});
+    one.answer(asked_for_this ? status{} : status{reason});
   }
   connection_.tell(ike_sa_down{id_, reason, wanted || !is_current_});
   publish("DESTROYED");
@@ -388,6 +414,7 @@ void ike_sa::on_adopt(adopt_children& adopted) {
     child_sa_handle handle{child.child_sa};
     model_.children.push_back(child.model);
     children_[child.model.inbound_spi] = {handle, child.status, 0, true};
+    monitor(child.child_sa);
   }
   for (auto& task : adopted.tasks) on_run_task(task);
   publish();

@@ -24,9 +24,7 @@ struct ike_sa_birth {
   ikev2::ike_sa_model model;
   connection_handle connection;                 // empty for a responder
   std::optional<ikev2::derived_ike_keys> keys;  // of a rekeyed one
-  std::uint64_t command = 0;                    // of who asked for it
-  caf::actor reply_to;
-  caf::actor predecessor;  // whose children it will adopt
+  command_reply reply;                          // to who asked for it
 };
 
 class ike_sa final : public actor_base {
@@ -39,6 +37,7 @@ class ike_sa final : public actor_base {
   struct running_exchange {
     exchange_handle handle;
     bool is_ours = false;
+    bool is_committed = false;        // its outcome is durable, its leases pass on
     std::optional<ikev2::task> task;  // ours, other than the initial ones
     std::uint32_t message_id = 0;     // of the peer's request
     exchange_type type{};
@@ -63,11 +62,6 @@ class ike_sa final : public actor_base {
     std::uint64_t command = 0;  // of who waits for it
     bool is_rekey = false;
   };
-  struct command {
-    std::uint64_t number = 0;
-    caf::actor reply_to;
-  };
-
   // --- ike_sa.cpp: life, tasks, commands ---
   void begin_life();
   void on_initiate(const initiate_ike_sa& asked);
@@ -84,6 +78,8 @@ class ike_sa final : public actor_base {
   void check_liveness();
   void finish_command(std::uint64_t number, const status& result);
   void close(const error& reason, bool by_peer, bool wanted);
+  void on_down(const caf::down_msg& down);
+  void send_last_delete();
   void on_adopt(adopt_children& adopted);
   ikev2::sa_snapshot_ptr snapshot() const;
   bool is_known_child(data_plane::spi spi) const { return children_.count(spi) != 0; }
@@ -154,7 +150,8 @@ class ike_sa final : public actor_base {
 
   ikev2::child_config_ptr initial_child_;
   std::deque<ikev2::task> tasks_;
-  std::map<std::uint64_t, command> commands_;
+  // By their numbers; a number comes more than once if a command closes several Child SAs.
+  std::multimap<std::uint64_t, command_reply> commands_;
   std::uint64_t initial_command_ = 0;  // of who asked for this IKE SA
   std::map<data_plane::spi, child_entry> children_;
   std::map<std::uint64_t, ike_sa_handle> successors_;  // by our SPI in them

@@ -109,6 +109,7 @@ void ike_sa::do_start_child(ikev2::start_child& start, running_exchange& exchang
                                std::make_shared<const ikev2::child_sa_model>(start.child),
                                status.inbound, own(std::move(start.outbound)),
                                start.outbound_waits_for_use, rekey_in, config.life_time);
+  monitor(child);
   auto spi = start.child.inbound_spi;
   result.leases.emplace_back(status.inbound, child);
   bool is_rekey = start.outbound_waits_for_use ||
@@ -155,6 +156,7 @@ void ike_sa::do_stop_child(const ikev2::stop_child& stop) {
   auto at = children_.find(stop.inbound_spi);
   if (at == children_.end()) return;
   at->second.handle.tell(stop_child_sa{stop.lingers});
+  finish_command(at->second.command, {errc::cancelled, "Child SA closed"});
   if (!stop.lingers) {
     record(
         journal_level::audit, journal_group::child, "child_sa_closed",
@@ -248,12 +250,12 @@ void ike_sa::hand_over(const ike_sa_handle& successor,
   }
   for (auto list : {&tasks_, &retries_})
     for (auto& task : std::exchange(*list, {})) {
-      caf::actor reply_to;
+      command_reply reply;
       if (auto command = commands_.find(task.command); command != commands_.end()) {
-        reply_to = command->second.reply_to;
+        reply = command->second;
         commands_.erase(command);
       }
-      adoption.tasks.push_back({std::move(task), reply_to, false});
+      adoption.tasks.push_back({std::move(task), std::move(reply), false});
     }
   successor.tell(std::move(adoption));
   is_current_ = false;

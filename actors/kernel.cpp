@@ -95,6 +95,11 @@ void kernel::on_reply(kernel_if::request_id id, data_plane::reply reply) {
   if (at == pending_.end()) return;  // answered twice
   auto entry = std::move(at->second);
   pending_.erase(at);
+  if (entry.undoes && reply.has_value()) {
+    submit({}, data_plane::remove_sa{entry.creates});
+    for (auto& policy : entry.policies) submit({}, data_plane::remove_policy{std::move(policy)});
+    return;
+  }
   bool created = reply.has_value() && (entry.allocates || entry.installs);
   if (created && entry.allocates) {
     const auto* allocated = std::get_if<data_plane::spi_allocated>(&*reply);
@@ -171,6 +176,7 @@ void kernel::on_down(const caf::down_msg& down) {
 // Requests that the back-end lost: their askers are told, a late success is undone.
 void kernel::on_sweep() {
   auto now = shared_->time->now();
+  std::vector<pending> lost;
   for (auto at = pending_.begin(); at != pending_.end();) {
     auto& entry = at->second;
     auto age = now - entry.submitted_at;
@@ -178,6 +184,11 @@ void kernel::on_sweep() {
       ++at;
     } else if (!entry.is_abandoned && (entry.allocates || entry.installs)) {
       reply_to(entry, error{errc::data_plane_lost, "no reply"});
+      if (entry.installs) {
+        lost.push_back(std::move(entry));
+        at = pending_.erase(at);
+        continue;
+      }
       entry.is_abandoned = true;  // remembered once more as long, to undo what comes late
       entry.submitted_at = now;
       ++at;
@@ -185,6 +196,14 @@ void kernel::on_sweep() {
       if (!entry.is_abandoned) reply_to(entry, error{errc::data_plane_lost, "no reply"});
       at = pending_.erase(at);
     }
+  }
+  // Was it done, and only the answer lost? Requests are carried out in order: this one comes after.
+  for (auto& entry : lost) {
+    pending question;
+    question.undoes = true;
+    question.creates = entry.creates;
+    question.policies = std::move(entry.policies);
+    submit(std::move(question), data_plane::query_sa{entry.creates});
   }
   if (!pending_.empty()) sweep_.arm(address(), sweep_interval);
 }

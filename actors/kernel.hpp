@@ -32,6 +32,7 @@ class kernel final : public actor_base {
     data_plane::sa_id creates;  // of an allocate_spi or install_sa; destination any if nothing
     std::vector<data_plane::policy> policies;
     bool allocates = false, installs = false;
+    bool undoes = false;  // asks whether what it `creates` is there, to remove it
     instant submitted_at;
     bool is_abandoned = false;  // the asker was told data_plane_lost; a late reply is undone
   };

@@ -78,6 +78,7 @@ const live_network::port* live_network::port_for(const endpoint& local) const {
 void live_network::send_ike(const endpoint& local, const endpoint& remote, bytes_view message) {
   const auto* from = port_for(local);
   if (!from) return;
+  ++sent_;
   auto sent = from->is_nat
                   ? from->socket.send(local.address, remote, kernel_if::non_esp_marker, message)
                   : from->socket.send(local.address, remote, message);
@@ -85,13 +86,17 @@ void live_network::send_ike(const endpoint& local, const endpoint& remote, bytes
 }
 
 void live_network::send_keepalive(const endpoint& local, const endpoint& remote) {
-  if (const auto* from = port_for(local))
-    (void)from->socket.send(local.address, remote, kernel_if::nat_keepalive).has_value();
+  const auto* from = port_for(local);
+  if (!from) return;
+  ++sent_;
+  (void)from->socket.send(local.address, remote, kernel_if::nat_keepalive).has_value();
 }
 
 void live_network::send_esp(const endpoint& local, const endpoint& remote, bytes_view packet) {
-  if (const auto* from = port_for(local))
-    (void)from->socket.send(local.address, remote, packet).has_value();
+  const auto* from = port_for(local);
+  if (!from) return;
+  ++sent_;
+  (void)from->socket.send(local.address, remote, packet).has_value();
 }
 
 result<endpoint> live_network::local_for(const endpoint& remote,

@@ -32,6 +32,9 @@ class live_network final : public network, public kernel_if::esp_sender {
   bool is_nat_port(const endpoint& local) const override { return local.port == nat_port_; }
   std::uint16_t nat_port() const { return nat_port_; }
   std::uint64_t dropped() const { return dropped_; }
+  // IKE, ESP and keepalives; what send could not hand to the host counts too.
+  std::uint64_t datagrams_received() const { return reader_.received(); }
+  std::uint64_t datagrams_sent() const { return sent_; }
 
  private:
   struct port {
@@ -48,7 +51,7 @@ class live_network final : public network, public kernel_if::esp_sender {
   services_ptr shared_;
   kernel_if::backend* backend_ = nullptr;
   std::shared_ptr<inbox_gate> gate_;
-  std::atomic<std::uint64_t> dropped_{0};
+  std::atomic<std::uint64_t> dropped_{0}, sent_{0};
   kernel_if::udp_reader reader_;
 };
 

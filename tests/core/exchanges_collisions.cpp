@@ -5,7 +5,8 @@
 #include "tests/support/duo.hpp"
 
 using namespace imago;
-using namespace imago::testing;
+using namespace imago::ikev2;
+using namespace imago::ikev2::testing;
 
 namespace {
 

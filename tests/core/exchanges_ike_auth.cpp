@@ -4,6 +4,8 @@
 #include "tests/support/duo.hpp"
 
 using namespace imago;
+using namespace imago::ikev2;
+using namespace imago::ikev2::testing;
 using namespace imago::testing;
 
 namespace {

@@ -170,6 +170,7 @@ TEST_CASE("rows: each objects to what is missing, repeated, misplaced or in the 
   }
 }
 
+// lint: table
 TEST_CASE("rows: the matcher says why nothing fits") {
   using enum exchange_type;
   using enum message_kind;

@@ -5,7 +5,7 @@
 
 #include <doctest/doctest.h>
 
-namespace imago::testing {
+namespace imago::ikev2::testing {
 
 using data_plane::direction;
 
@@ -212,4 +212,4 @@ void disturb(duo& duo, std::uint64_t seed) {
   duo.settle();
 }
 
-}  // namespace imago::testing
+}  // namespace imago::ikev2::testing

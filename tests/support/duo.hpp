@@ -11,9 +11,11 @@
 #include "tests/support/certificates.hpp"
 #include "tests/support/recording_data_plane.hpp"
 
-namespace imago::testing {
+namespace imago::ikev2::testing {
 
-using namespace imago::ikev2;
+using imago::testing::credential;
+using imago::testing::recording_data_plane;
+using imago::testing::test_now;
 
 const crypto::library& the_library();
 
@@ -212,4 +214,4 @@ long explore(const std::function<std::unique_ptr<duo>()>& make,
 // One order chosen by `seed`, in which datagrams are lost, doubled and come late.
 void disturb(duo& duo, std::uint64_t seed);
 
-}  // namespace imago::testing
+}  // namespace imago::ikev2::testing

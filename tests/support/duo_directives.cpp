@@ -5,7 +5,7 @@
 
 #include "tests/support/duo.hpp"
 
-namespace imago::testing {
+namespace imago::ikev2::testing {
 
 using data_plane::direction;
 
@@ -289,4 +289,4 @@ bool peer::has_reported(std::string_view text) const {
                      [&](const std::string& one) { return one.find(text) != one.npos; });
 }
 
-}  // namespace imago::testing
+}  // namespace imago::ikev2::testing

@@ -4,7 +4,7 @@
 #include "core/crypto/library.hpp"
 #include "tests/support/duo.hpp"
 
-namespace imago::testing {
+namespace imago::ikev2::testing {
 
 const crypto::library& the_library() {
   static crypto::library library;
@@ -115,4 +115,4 @@ ends certificate_ends(const credential& authority, const credential& a, const cr
   return made;
 }
 
-}  // namespace imago::testing
+}  // namespace imago::ikev2::testing

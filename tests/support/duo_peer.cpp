@@ -3,7 +3,7 @@
 
 #include "tests/support/duo.hpp"
 
-namespace imago::testing {
+namespace imago::ikev2::testing {
 
 namespace {
 
@@ -359,4 +359,4 @@ void peer::receive_response(ike_side& ike, msg_digest md) {
   drive(ike, ike.own);
 }
 
-}  // namespace imago::testing
+}  // namespace imago::ikev2::testing

@@ -64,6 +64,7 @@ void child_sa::on_exit() {
   linger_timer_.cancel();
   to_install_.reset();
   owner_ = {};
+  itself_ = {};
   actor_base::on_exit();
 }
 
@@ -113,6 +114,7 @@ void child_sa::stop(bool lingers) {
     return;
   }
   is_lingering_ = true;
+  itself_ = caf::actor_cast<caf::actor>(this);
   rekey_timer_.cancel();
   lifetime_timer_.cancel();
   to_install_.reset();

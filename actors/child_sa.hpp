@@ -36,6 +36,8 @@ class child_sa final : public actor_base {
   std::optional<data_plane::install_sa> to_install_;  // keys until installed
   bool waits_for_use_;
   bool is_lingering_ = false;
+  // While it lingers nobody else refers to it: timers, leases and routes do so weakly.
+  caf::actor itself_;
   duration rekey_in_, expires_in_;
   actor_timer rekey_timer_, lifetime_timer_, linger_timer_;
 };

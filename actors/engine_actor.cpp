@@ -1,5 +1,7 @@
 #include "actors/engine_actor.hpp"
 
+#include <algorithm>
+
 #include "actors/connection.hpp"
 
 namespace imago::actors {
@@ -143,13 +145,16 @@ void engine_actor::on_initiate(const initiate_sa& asked) {
     if (asked.reply_to) caf::anon_send(asked.reply_to, task_ended{asked.command, result});
   };
   if (is_stopping_) return answer({errc::shutting_down});
-  for (auto& [name, known] : connections_) {
-    if (!asked.ike.empty() && name != asked.ike) continue;
-    if (!asked.child.empty() && !known.configured->config->find_child(asked.child)) continue;
-    if (asked.ike.empty() && asked.child.empty()) continue;
-    known.handle.tell(initiate_connection{asked.child, {asked.command, asked.reply_to}});
-    return;
-  }
+  auto has_child = [&](const auto& entry) {
+    return asked.child.empty() ||
+           entry.second.configured->config->find_child(asked.child) != nullptr;
+  };
+  auto at = connections_.find(asked.ike);
+  if (asked.ike.empty() && !asked.child.empty())
+    at = std::find_if(connections_.begin(), connections_.end(), has_child);
+  if (at != connections_.end() && has_child(*at))
+    return at->second.handle.tell(
+        initiate_connection{asked.child, {asked.command, asked.reply_to}});
   answer({errc::not_found, asked.child.empty() ? "IKE_SA config '" + asked.ike + "'"
                                                : "CHILD_SA config '" + asked.child + "'"});
 }

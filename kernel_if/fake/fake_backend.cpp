@@ -144,20 +144,13 @@ std::optional<fault> fake_backend::take_fault(std::string_view request) {
 // --- requests ------------------------------------------------------------------------------------
 
 data_plane::reply fake_backend::carry_out(allocate_spi& request) {
-  auto in_use = [&](spi number) {
-    auto same = [&](const auto& entry) {
-      return entry.first.direction == direction::inbound && entry.first.spi == number;
-    };
-    return std::any_of(sas_.begin(), sas_.end(), same) ||
-           std::any_of(larval_.begin(), larval_.end(), same);
-  };
-  spi number = 0;
+  sa_id id;
   do {
-    number = options_.random ? static_cast<spi>(options_.random->number()) : next_spi_++;
-  } while (number < 256 || in_use(number));
-  auto id = inbound_id(request.local, number);
+    id = inbound_id(request.local,
+                    options_.random ? static_cast<spi>(options_.random->number()) : next_spi_++);
+  } while (id.spi < 256 || sas_.count(id) != 0 || larval_.count(id) != 0);
   larval_[id] = {id, request.remote};
-  return spi_allocated{number};
+  return spi_allocated{id.spi};
 }
 
 data_plane::reply fake_backend::carry_out(install_sa& request) {

@@ -7,7 +7,9 @@ set(IMAGO_INSTALL_PACKAGE ${CMAKE_INSTALL_LIBDIR}/cmake/imago)
 
 # The public headers are these and what they include, by path from the root of the repository.
 # `./dev lint` (rule public-headers) keeps CAF out of them.
-set(IMAGO_PUBLIC_HEADERS actors/engine.hpp kernel_if/backend.hpp)
+# The engine, and what it can be given as a data plane: one's own, tables only, user-space ESP.
+set(IMAGO_PUBLIC_HEADERS actors/engine.hpp kernel_if/backend.hpp kernel_if/fake/fake_backend.hpp
+  kernel_if/user_esp/backend.hpp)
 
 function(imago_reached_headers out)
   set(queue ${ARGN})

@@ -57,7 +57,8 @@ CORE_FORBIDDEN = {
 CORE_ALLOWED = {("core/crypto", "mutex"), ("core/crypto", "shared_mutex")}
 
 # What programs that embed the engine include; reached headers are installed and may show no CAF.
-PUBLIC_HEADERS = ["actors/engine.hpp"]
+PUBLIC_HEADERS = ["actors/engine.hpp", "kernel_if/backend.hpp", "kernel_if/fake/fake_backend.hpp",
+                  "kernel_if/user_esp/backend.hpp"]
 PUBLIC_FORBIDDEN = ("caf/", "libmnl/", "CLI/", "nlohmann/", "doctest/")
 
 

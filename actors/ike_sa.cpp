@@ -261,7 +261,6 @@ void ike_sa::on_commit(commit_exchange& commit) {
   if (at == exchanges_.end() || !commit.outcome.has_value()) return;
   auto handle = at->second.handle;
   auto outcome = commit.outcome.take();
-  auto response = std::move(outcome.response);
   auto todo = ikev2::apply(model_, std::move(outcome));
   if (!todo) {
     record(
@@ -278,7 +277,9 @@ void ike_sa::on_commit(commit_exchange& commit) {
     return pump();
   }
   at->second.is_committed = true;
-  at->second.response = std::move(response);
+  // As it is after apply(), which may have made a refusal of it.
+  // NOLINTNEXTLINE(bugprone-use-after-move)
+  at->second.response = std::move(outcome.response);
   auto done = carry_out(std::move(*todo), at->second);
   if (done.closing) {
     closing_ = done.closing->reason;
@@ -363,6 +364,8 @@ void ike_sa::on_timer(const timer_due& due) {
     return want(ikev2::task_kind::rekey_ike);
   }
   if (lifetime_timer_.accept(due)) {
+    if (model_.state == ikev2::sa_state::rekeyed && !outstanding_)
+      return close({errc::timed_out, "replaced and not deleted by the peer"}, false, true);
     return want(ikev2::task_kind::delete_ike);
   }
   if (keepalive_timer_.accept(due)) {

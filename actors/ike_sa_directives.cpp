@@ -155,7 +155,11 @@ void ike_sa::on_child_started(const child_started& started) {
 void ike_sa::do_stop_child(const ikev2::stop_child& stop) {
   auto at = children_.find(stop.inbound_spi);
   if (at == children_.end()) return;
-  at->second.handle.tell(stop_child_sa{stop.lingers});
+  auto successor = stop.successor ? children_.find(*stop.successor) : children_.end();
+  if (stop.lingers && successor != children_.end())
+    successor->second.handle.tell(stop_replaced{at->second.handle.actor()});
+  else
+    at->second.handle.tell(stop_child_sa{stop.lingers});
   finish_command(at->second.command, {errc::cancelled, "Child SA closed"});
   if (!stop.lingers) {
     record(
@@ -259,6 +263,9 @@ void ike_sa::hand_over(const ike_sa_handle& successor,
     }
   successor.tell(std::move(adoption));
   is_current_ = false;
+  // Who began the rekey deletes us (§2.8); if it died meanwhile, nobody does.
+  rekey_timer_.cancel();
+  lifetime_timer_.arm(address(), shared_->options.half_open_lifetime);
   report(sa_event_kind::ike_rekeyed);
 }
 

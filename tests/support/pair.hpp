@@ -13,7 +13,11 @@
 #include "tests/actors/infrastructure.hpp"
 #include "tests/support/duo.hpp"
 
+namespace imago::ikev2::testing {}  // namespace imago::ikev2::testing
+
 namespace imago::testing {
+
+using namespace imago::ikev2::testing;
 
 // On its way between the two, or recorded as sent.
 struct wire_datagram {

@@ -165,19 +165,13 @@ void connection_builder::fill_addresses() {
 }
 
 void connection_builder::fill_times() {
-  draft_.reauth_time = draft_.given_reauth_time.value_or(duration{});
-  bool reauthenticates = draft_.reauth_time > duration{};
-  draft_.rekey_time = draft_.given_rekey_time.value_or(
-      reauthenticates ? duration{} : duration{std::chrono::hours{4}});
-  auto longest = std::max(draft_.rekey_time, draft_.reauth_time);
-  draft_.over_time = draft_.given_over_time.value_or(tenth_of(longest));
-  draft_.rand_time = draft_.given_rand_time.value_or(std::min(draft_.over_time, longest / 2));
-  for (auto time : {draft_.rekey_time, draft_.reauth_time})
-    if (draft_.given_rand_time && time > duration{} && draft_.rand_time > time) {
-      report_.conflict(from_, path_, "rand_time",
-                       "it is taken from rekey_time and reauth_time, so make it smaller");
-      break;
-    }
+  draft_.rekey_time = draft_.given_rekey_time.value_or(std::chrono::hours{4});
+  draft_.over_time = draft_.given_over_time.value_or(tenth_of(draft_.rekey_time));
+  draft_.rand_time =
+      draft_.given_rand_time.value_or(std::min(draft_.over_time, draft_.rekey_time / 2));
+  if (draft_.given_rand_time && draft_.rekey_time > duration{} &&
+      draft_.rand_time > draft_.rekey_time)
+    report_.conflict(from_, path_, "rand_time", "it is taken from rekey_time, so make it smaller");
 }
 
 // What can never work is better said now than at the first packet.

@@ -14,25 +14,33 @@ template <class T>
 struct named {
   std::string_view word;
   T value;
+  bool is_done = true;  // false: known, and refused, lest one believes that it does something
 };
 constexpr named<uniqueness> uniqueness_words[] = {{"never", uniqueness::never},
                                                   {"no", uniqueness::no},
-                                                  {"keep", uniqueness::keep},
-                                                  {"replace", uniqueness::replace}};
+                                                  {"keep", uniqueness::keep, false},
+                                                  {"replace", uniqueness::replace, false}};
 constexpr named<certificate_policy> send_cert_words[] = {{"always", certificate_policy::always},
                                                          {"ifasked", certificate_policy::if_asked},
                                                          {"never", certificate_policy::never}};
-constexpr named<fragmentation> fragmentation_words[] = {
-    {"yes", fragmentation::yes}, {"accept", fragmentation::accept}, {"force", fragmentation::force},
-    {"no", fragmentation::no},   {"true", fragmentation::yes},      {"enabled", fragmentation::yes},
-    {"1", fragmentation::yes},   {"false", fragmentation::no},      {"disabled", fragmentation::no},
-    {"0", fragmentation::no}};
+constexpr named<fragmentation> fragmentation_words[] = {{"yes", fragmentation::yes},
+                                                        {"accept", fragmentation::accept, false},
+                                                        {"force", fragmentation::force, false},
+                                                        {"no", fragmentation::no},
+                                                        {"true", fragmentation::yes},
+                                                        {"enabled", fragmentation::yes},
+                                                        {"1", fragmentation::yes},
+                                                        {"false", fragmentation::no},
+                                                        {"disabled", fragmentation::no},
+                                                        {"0", fragmentation::no}};
 constexpr named<start_action> action_words[] = {
-    {"none", start_action::none},  {"trap", start_action::trap},  {"start", start_action::start},
-    {"clear", start_action::none}, {"route", start_action::trap}, {"restart", start_action::start}};
+    {"none", start_action::none},         {"trap", start_action::trap, false},
+    {"start", start_action::start},       {"clear", start_action::none},
+    {"route", start_action::trap, false}, {"restart", start_action::start}};
 constexpr named<dpd_action> dpd_words[] = {
-    {"clear", dpd_action::clear}, {"trap", dpd_action::trap},  {"restart", dpd_action::restart},
-    {"none", dpd_action::clear},  {"route", dpd_action::trap}, {"start", dpd_action::restart}};
+    {"clear", dpd_action::clear},       {"trap", dpd_action::trap, false},
+    {"restart", dpd_action::restart},   {"none", dpd_action::clear},
+    {"route", dpd_action::trap, false}, {"start", dpd_action::restart}};
 constexpr named<data_plane::mode> mode_words[] = {{"tunnel", data_plane::mode::tunnel},
                                                   {"transport", data_plane::mode::transport}};
 
@@ -40,8 +48,11 @@ template <const auto& Table>
 auto parse_word(std::string_view text) -> result<decltype(Table[0].value)> {
   std::vector<std::string_view> known;
   for (const auto& one : Table) {
-    if (equal_ignoring_case(one.word, text)) return one.value;
-    known.push_back(one.word);
+    if (equal_ignoring_case(one.word, text)) {
+      if (one.is_done) return one.value;
+      return error{errc::not_supported, std::string{text}};
+    }
+    if (one.is_done) known.push_back(one.word);
   }
   return bad("'" + escaped(text) + "' is not known" + suggestion(text, known));
 }
@@ -56,7 +67,7 @@ result<data_plane::mode> parse_mode(std::string_view text) {
 
 result<start_action> parse_start_action(std::string_view text) {
   if (equal_ignoring_case(text, "trap|start") || equal_ignoring_case(text, "start|trap"))
-    return error{errc::not_supported, "trap and start at once"};
+    return error{errc::not_supported, std::string{text}};
   auto action = parse_word<action_words>(text);
   if (!action) return action.failure();
   return *action;
@@ -72,6 +83,15 @@ result<std::uint16_t> parse_real_port(std::string_view text) {
   auto port = parse_port(text);
   if (port && *port == 0) return bad("port 0 cannot be used");
   return port;
+}
+
+// What no one checks of a peer must not stand there as if it were checked.
+result<authentication_choice> parse_remote_authentication(std::string_view text) {
+  auto choice = parse_authentication(text);
+  if (!choice || choice->constraint.empty()) return choice;
+  for (auto plain : {"rsa", "ecdsa", "ed25519"})
+    if (text == plain) return choice;
+  return error{errc::not_supported, "the constraint '" + escaped(text) + "'"};
 }
 
 result<bool> parse_lax_revocation(std::string_view text) {
@@ -226,16 +246,18 @@ constexpr value_kind an_identity{"identity", false,
                                  "a name, a mail address, an IP address, a DN in quotes or %any"};
 constexpr value_kind authentication_form{"authentication", false,
                                          "pubkey, psk, or a constraint such as ike:rsa/pss-sha256"};
+constexpr value_kind remote_authentication_form{"remote authentication", false,
+                                                "pubkey, psk, rsa, ecdsa or ed25519"};
 constexpr value_kind certificates{"certificates", true,
                                   "files in x509/, or 0x or 0s and the octets"};
 constexpr value_kind authorities{"authorities", true,
                                  "files in x509ca/, or 0x or 0s and the octets"};
 constexpr value_kind a_secret{"secret", false, "a text in quotes, 0x and hex or 0s and base64"};
-constexpr value_kind uniqueness_form{"uniqueness", false, "never, no, keep or replace"};
+constexpr value_kind uniqueness_form{"uniqueness", false, "no or never"};
 constexpr value_kind send_cert_form{"send_cert", false, "always, ifasked or never"};
-constexpr value_kind fragmentation_form{"fragmentation", false, "yes, accept, force or no"};
-constexpr value_kind action{"action", false, "none, trap or start"};
-constexpr value_kind dpd_form{"dpd_action", false, "clear, trap or restart"};
+constexpr value_kind fragmentation_form{"fragmentation", false, "yes or no"};
+constexpr value_kind action{"action", false, "none or start"};
+constexpr value_kind dpd_form{"dpd_action", false, "clear or restart"};
 constexpr value_kind mode_form{"mode", false, "tunnel or transport"};
 constexpr value_kind revocation{"revocation", false, "relaxed"};
 constexpr value_kind childless{"childless", false, "allow", "allow prefer force never"};
@@ -259,7 +281,7 @@ constexpr key_row<connection_draft> connection_table[] = {
     {"version", &version, nullptr, "0 2"},
     {"local_addrs", &addresses, store_list<&conn::local_addresses, parse_address_pattern>},
     {"remote_addrs", &addresses, store_list<&conn::remote_addresses, parse_address_pattern>},
-    {"local_port", &port, store<&conn::local_port, parse_real_port>},
+    {"local_port", &port, nullptr, "500"},
     {"remote_port", &port, store<&conn::remote_port, parse_real_port>},
     {"proposals", &ike_proposals, store_proposals<protocol_id::ike>},
     {"vips", &texts, nullptr},
@@ -271,7 +293,7 @@ constexpr key_row<connection_draft> connection_table[] = {
     {"dpd_delay", &time_span, store<&conn::dpd_delay, parse_duration>},
     {"dpd_timeout", &time_span, accept<parse_duration>},  // IKEv1 only
     {"fragmentation", &fragmentation_form,
-     store<&conn::fragmentation, parse_word<fragmentation_words>>},
+     store<&conn::fragmentation, parse_word<fragmentation_words>>, "yes no"},
     {"childless", &childless, nullptr, "allow never"},
     {"send_certreq", &boolean, store<&conn::sends_certificate_requests, parse_boolean>},
     {"send_cert", &send_cert_form, store<&conn::send_certificate, parse_word<send_cert_words>>},
@@ -279,8 +301,8 @@ constexpr key_row<connection_draft> connection_table[] = {
     {"ppk_id", &text, nullptr},
     {"ppk_required", &boolean, nullptr, "no"},
     {"keyingtries", &number, store<&conn::keying_tries, parse_u32>},
-    {"unique", &uniqueness_form, store<&conn::uniqueness, parse_word<uniqueness_words>>},
-    {"reauth_time", &time_span, store<&conn::given_reauth_time, parse_duration>},
+    {"unique", &uniqueness_form, store<&conn::uniqueness, parse_word<uniqueness_words>>, "no never"},
+    {"reauth_time", &time_span, nullptr, "0"},
     {"rekey_time", &time_span, store<&conn::given_rekey_time, parse_duration>},
     {"over_time", &time_span, store<&conn::given_over_time, parse_duration>},
     {"rand_time", &time_span, store<&conn::given_rand_time, parse_duration>},
@@ -305,7 +327,8 @@ constexpr key_row<end_draft> local_table[] = {
 
 constexpr key_row<end_draft> remote_table[] = {
     {"round", &number, accept<parse_u32>},
-    {"auth", &authentication_form, store<&end_draft::auth, parse_authentication>},
+    {"auth", &remote_authentication_form,
+     store<&end_draft::auth, parse_remote_authentication>, "pubkey psk rsa ecdsa ed25519"},
     {"id", &an_identity, store<&end_draft::identity, parse_identity>},
     {"certs", &certificates, store_certificates<&end_draft::certificates>},
     {"cacerts", &authorities, store_certificates<&end_draft::authorities>},
@@ -335,18 +358,18 @@ constexpr key_row<child_draft> child_table[] = {
     {"rand_time", &time_span, store_lifetime<&child::time, &times::rand, parse_duration>},
     {"rekey_bytes", &volume, store_lifetime<&child::octets, &volumes::rekey, parse_byte_count>},
     {"life_bytes", &volume, store_lifetime<&child::octets, &volumes::life, parse_byte_count>},
-    {"rand_bytes", &volume, store_lifetime<&child::octets, &volumes::rand, parse_byte_count>},
+    {"rand_bytes", &volume, nullptr, "0"},
     {"rekey_packets", &count, store_lifetime<&child::packets, &volumes::rekey, parse_byte_count>},
     {"life_packets", &count, store_lifetime<&child::packets, &volumes::life, parse_byte_count>},
-    {"rand_packets", &count, store_lifetime<&child::packets, &volumes::rand, parse_byte_count>},
+    {"rand_packets", &count, nullptr, "0"},
     {"updown", &text, nullptr},
     {"hostaccess", &boolean, accept<parse_boolean>},    // a variable of the updown script only
     {"mode", &mode_form, store<&child::mode, parse_mode>},
     {"policies", &boolean, store<&child::installs_policies, parse_boolean>},
     {"policies_fwd_out", &boolean, nullptr, "no"},
-    {"dpd_action", &dpd_form, store<&child::dpd_action, parse_word<dpd_words>>},
+    {"dpd_action", &dpd_form, store<&child::dpd_action, parse_word<dpd_words>>, "restart clear"},
     {"ipcomp", &boolean, nullptr, "no"},
-    {"inactivity", &time_span, store<&child::inactivity, parse_duration>},
+    {"inactivity", &time_span, nullptr, "0"},
     {"reqid", &number, store<&child::reqid, parse_u32>},
     {"priority", &number, nullptr, "0"},
     {"interface", &text, nullptr},
@@ -367,8 +390,8 @@ constexpr key_row<child_draft> child_table[] = {
     {"copy_ecn", &boolean, nullptr, "yes"},
     {"copy_dscp", &copy_dscp, nullptr, "out"},
     {"icmp", &boolean, nullptr, "no"},
-    {"start_action", &action, store<&child::start_action, parse_start_action>},
-    {"close_action", &action, store<&child::close_action, parse_start_action>},
+    {"start_action", &action, store<&child::start_action, parse_start_action>, "start none"},
+    {"close_action", &action, store<&child::close_action, parse_start_action>, "start none"},
 };
 
 constexpr key_row<shared_key_draft> shared_key_table[] = {
@@ -450,7 +473,17 @@ bool is_inert(const value_kind& kind, std::string_view inert, std::string_view v
     auto first = parse_number(one), second = parse_number(other);
     return first && second && *first == *second;
   };
+  auto same_time = [](std::string_view one, std::string_view other) {
+    auto first = parse_duration(one), second = parse_duration(other);
+    return first && second && *first == *second;
+  };
+  auto same_volume = [](std::string_view one, std::string_view other) {
+    auto first = parse_byte_count(one), second = parse_byte_count(other);
+    return first && second && *first == *second;
+  };
   if (has_word(inert, value, same_word)) return true;
+  if (kind.name == "time") return has_word(inert, value, same_time);
+  if (kind.name == "volume") return has_word(inert, value, same_volume);
   if (kind.name == "boolean" || !kind.words.empty()) return has_word(inert, value, same_boolean);
   return has_word(inert, value, same_number);
 }

@@ -37,12 +37,14 @@ struct key_row {
   const value_kind* kind = nullptr;
   // nullptr: not done by this version, then only the values in `inert` are taken.
   status (*read)(Draft&, const arguments&) = nullptr;
-  std::string_view inert = {};  // words, one blank apart; kind boolean: any spelling; number: too
+  // Words, one blank apart; booleans, numbers, times: any spelling. With `read`: what it takes of
+  // words that this version does not all do. The first is told as what to write instead.
+  std::string_view inert = {};
 };
 
 // --- what the rows fill: a model and what was left open ---
 struct connection_draft : connection_config {
-  std::optional<duration> given_rekey_time, given_reauth_time, given_over_time, given_rand_time;
+  std::optional<duration> given_rekey_time, given_over_time, given_rand_time;
 };
 template <class T>
 struct given_lifetimes {

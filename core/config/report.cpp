@@ -63,18 +63,15 @@ void report::bad_value(const setting& at, const std::string& path, const value_k
 
 void report::unsupported(const setting& at, const std::string& path, std::string_view inert,
                          const std::string& what) {
-  if (is_message_)
-    return add(errc::not_supported, "invalid value for: " + escaped(at.key) +
-                                        ", config discarded: '" + escaped(what) + "'" +
-                                        std::string{not_by_this_version});
   auto instead = inert.empty()
                      ? std::string{"; leave it out"}
                      : "; write '" + escaped(at.key) + " = " +
                            std::string{inert.substr(0, inert.find(' '))} + "' or leave it out";
   // What is known is often said with quotes already.
-  auto shown = what.find('\'') == what.npos ? "'" + escaped(what) + "'" : what;
-  add(errc::not_supported, place(at.at) + path + "." + escaped(at.key) + ": " + shown +
-                               std::string{not_by_this_version} + instead);
+  auto shown = what.find('\'') == what.npos ? "'" + escaped(what) + "'" : escaped(what);
+  auto where = is_message_ ? "invalid value for: " + escaped(at.key) + ", config discarded: "
+                           : place(at.at) + path + "." + escaped(at.key) + ": ";
+  add(errc::not_supported, where + shown + std::string{not_by_this_version} + instead);
 }
 
 void report::wrong_list(const setting& at) {

@@ -52,24 +52,24 @@ const std::string small_der = "\x30\x03\x02\x01\x05";
 const std::string full_connection = R"(
     local_addrs = 192.0.2.1, 2001:db8::1
     remote_addrs = vpn.example.org, 198.51.100.0/24
-    local_port = 4500
+    local_port = 500
     remote_port = 0x1388
     proposals = aes128gcm16-prfsha256-x25519, aes256-sha512-modp4096
     encap = yes
     mobike = no
-    fragmentation = force
+    fragmentation = no
     send_certreq = no
     send_cert = always
-    unique = replace
+    unique = never
     keyingtries = 0
     dpd_delay = 30
     rekey_time = 2h
-    reauth_time = 1d
+    reauth_time = 0s
     over_time = 10m
     rand_time = 5m
-    local { auth = psk
+    local { auth = ike:rsa/pss-sha256
             id = moon.example.org }
-    remote { auth = ike:rsa/pss-sha256
+    remote { auth = psk
              id = "C=CH, CN=*" }
     children { net {
       esp_proposals = aes256gcm16-ecp384-esn
@@ -81,13 +81,13 @@ const std::string full_connection = R"(
       rand_time = 1m
       rekey_bytes = 1g
       life_bytes = 2g
-      rand_bytes = 1m
+      rand_bytes = 0
       rekey_packets = 1000
       policies = no
       dpd_action = restart
-      close_action = trap
+      close_action = start
       start_action = start
-      inactivity = 5m
+      inactivity = 0m
       reqid = 7
       replay_window = 1024
     } })";
@@ -149,27 +149,29 @@ TEST_CASE("connection: what is said is what is stored") {
   CHECK(one.remote_addresses[0].host_name == "vpn.example.org");
   CHECK(one.remote_addresses[1].first.text() == "198.51.100.0");
   CHECK(one.remote_addresses[1].last.text() == "198.51.100.255");
-  CHECK(one.local_port == 4500);
+  CHECK(one.local_port == 500);
   CHECK(one.remote_port == 5000);
   REQUIRE(one.proposals.size() == 2);
   CHECK(one.proposals[1].number == 2);
   CHECK(text_of(one.proposals[1]) == "aes256-sha512-modp4096");
   CHECK(one.force_encapsulation);
   CHECK_FALSE(one.mobike);
-  CHECK(one.fragmentation == fragmentation::force);
+  CHECK(one.fragmentation == fragmentation::no);
   CHECK_FALSE(one.sends_certificate_requests);
   CHECK(one.send_certificate == certificate_policy::always);
-  CHECK(one.uniqueness == uniqueness::replace);
+  CHECK(one.uniqueness == uniqueness::never);
   CHECK(one.keying_tries == 0);
   CHECK(one.dpd_delay == seconds{30});
   CHECK(one.rekey_time == hours{2});
-  CHECK(one.reauth_time == hours{24});
+  CHECK(one.reauth_time == seconds{0});
   CHECK(one.over_time == minutes{10});
   CHECK(one.rand_time == minutes{5});
-  CHECK(one.local.authentication == authentication::psk);
+  CHECK(one.local.authentication == authentication::pubkey);
+  CHECK(one.local.auth_constraint == "ike:rsa/pss-sha256");
+  CHECK(one.local.prefer_pss);
   CHECK(one.local.identity.text == "moon.example.org");
-  CHECK(one.remote.authentication == authentication::pubkey);
-  CHECK(one.remote.auth_constraint == "ike:rsa/pss-sha256");
+  CHECK(one.remote.authentication == authentication::psk);
+  CHECK(one.remote.auth_constraint.empty());
   CHECK(one.remote.identity.has_wildcards);
 }
 
@@ -185,23 +187,24 @@ TEST_CASE("connection: what is said of a child is what is stored") {
   CHECK(net.rand_time == minutes{1});
   CHECK(net.rekey_bytes == 1ULL << 30);
   CHECK(net.life_bytes == 1ULL << 31);
-  CHECK(net.rand_bytes == 1U << 20);
   CHECK(net.rekey_packets == 1000);
   CHECK(net.life_packets == 1100);
   CHECK(net.rand_packets == 100);
   CHECK_FALSE(net.installs_policies);
   CHECK(net.dpd_action == dpd_action::restart);
-  CHECK(net.close_action == start_action::trap);
+  CHECK(net.close_action == start_action::start);
   CHECK(net.start_action == start_action::start);
-  CHECK(net.inactivity == minutes{5});
+  CHECK(net.inactivity == seconds{0});
   CHECK(net.reqid == 7);
   CHECK(net.replay_window == 1024);
 }
 
-TEST_CASE("connection: reauthentication replaces rekeying unless both are asked for") {
-  auto one = connection("reauth_time = 3h");
-  CHECK(one.rekey_time == seconds{0});
+TEST_CASE("connection: the times of the IKE SA are completed from rekey_time") {
+  auto one = connection("rekey_time = 3h");
+  CHECK(one.reauth_time == seconds{0});
   CHECK(one.over_time == minutes{18});
+  CHECK(one.rand_time == minutes{18});
+  CHECK(connection("reauth_time = 0").rekey_time == hours{4});
   auto off = connection("rekey_time = 0s");
   CHECK(off.rekey_time == seconds{0});
   CHECK(off.over_time == seconds{0});
@@ -221,19 +224,19 @@ TEST_CASE("connection: a child's lifetimes are completed and have to fit") {
   CHECK(child_error("rekey_time = 1h\nlife_time = 30m") ==
         "t.conf:3:1: connections.gw.children.net.life_time: the SA would end before it is rekeyed; "
         "make it longer than rekey_time");
-  CHECK(child_error("rekey_bytes = 1m\nrand_bytes = 2m") ==
-        "t.conf:3:1: connections.gw.children.net.rand_bytes: it is taken from rekey_bytes, so make "
+  CHECK(child_error("rekey_time = 1h\nrand_time = 2h") ==
+        "t.conf:3:1: connections.gw.children.net.rand_time: it is taken from rekey_time, so make "
         "it smaller");
   CHECK(build_error("connections { gw { rekey_time = 1h\nrand_time = 2h\n} }") ==
-        "t.conf:2:1: connections.gw.rand_time: it is taken from rekey_time and reauth_time, so "
-        "make it smaller");
+        "t.conf:2:1: connections.gw.rand_time: it is taken from rekey_time, so make it "
+        "smaller");
 }
 
 TEST_CASE("connection: to start, somebody to connect to is needed") {
   CHECK(child_error("start_action = start") ==
         "t.conf:2:1: connections.gw.children.net.start_action: there is nobody to connect to; give "
         "remote_addrs one address or host name");
-  CHECK(child("start_action = trap").start_action == start_action::trap);
+  CHECK(child_error("start_action = none") == "");
 }
 
 TEST_CASE("values: times, octets and numbers") {
@@ -380,7 +383,16 @@ TEST_CASE("load-conn: what is wrong is said in vici's words") {
   CHECK(message{}.sub("lokal", message{}).failure() == "invalid section: lokal");
   CHECK(message{}.value("aggressive", "yes").failure() ==
         "invalid value for: aggressive, config discarded: 'yes' is not supported by this version "
-        "of Imago");
+        "of Imago; write 'aggressive = no' or leave it out");
+  CHECK(message{}.value("unique", "replace").failure() ==
+        "invalid value for: unique, config discarded: 'replace' is not supported by this version "
+        "of Imago; write 'unique = no' or leave it out");
+  CHECK(message{}.value("reauth_time", "3600").failure() ==
+        "invalid value for: reauth_time, config discarded: '3600' is not supported by this version "
+        "of Imago; write 'reauth_time = 0' or leave it out");
+  CHECK(message{}.sub("remote", message{}.value("auth", "rsa-4096")).failure() ==
+        "invalid value for: auth, config discarded: the constraint 'rsa-4096' is not supported by "
+        "this version of Imago; write 'auth = pubkey' or leave it out");
   CHECK(message{}.sub("local", message{}.list("certs", {"no certificate"})).failure() ==
         "invalid value for: certs, config discarded");
   CHECK(message{}

@@ -1,5 +1,7 @@
 #include "actors/child_sa.hpp"
 
+#include <utility>
+
 namespace imago::actors {
 
 namespace {
@@ -41,6 +43,10 @@ caf::behavior child_sa::make_behavior() {
   return {
       [this](const activate_child&) { install_outbound(); },
       [this](const stop_child_sa& asked) { stop(asked.lingers); },
+      [this](const stop_replaced& asked) {
+        replaced_ = child_sa_handle{asked.child_sa};
+        if (!is_installing_) std::exchange(replaced_, {}).tell(stop_child_sa{true});
+      },
       [this](const change_owner& change) {
         demonitor(owner_.address());
         owner_ = ike_sa_handle{change.ike_sa};
@@ -48,6 +54,8 @@ caf::behavior child_sa::make_behavior() {
       },
       [this](kernel_reply& reply) {
         if (reply.id != installing_outbound || !reply.reply.has_value()) return;
+        is_installing_ = false;
+        std::exchange(replaced_, {}).tell(stop_child_sa{true});
         auto result = reply.reply.take();
         owner_.tell(
             child_started{model_->inbound_spi, result ? status{} : status{result.failure()}});
@@ -63,6 +71,7 @@ void child_sa::on_exit() {
   lifetime_timer_.cancel();
   linger_timer_.cancel();
   to_install_.reset();
+  std::exchange(replaced_, {}).tell(stop_child_sa{true});
   owner_ = {};
   itself_ = {};
   actor_base::on_exit();
@@ -72,6 +81,7 @@ void child_sa::install_outbound() {
   if (!to_install_ || is_lingering_) return;
   data_plane::request request{std::move(*to_install_)};
   to_install_.reset();
+  is_installing_ = true;
   shared_->kernel.tell(kernel_request{installing_outbound, own(std::move(request)),
                                       caf::actor_cast<caf::actor>(this)});
 }

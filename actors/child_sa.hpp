@@ -36,6 +36,8 @@ class child_sa final : public actor_base {
   std::optional<data_plane::install_sa> to_install_;  // keys until installed
   bool waits_for_use_;
   bool is_lingering_ = false;
+  bool is_installing_ = false;  // the outbound SA
+  child_sa_handle replaced_;    // stops when that is done
   // While it lingers nobody else refers to it: timers, leases and routes do so weakly.
   caf::actor itself_;
   duration rekey_in_, expires_in_;

@@ -14,13 +14,14 @@ using demux_handle = handle<receive_packet,   // from a port's reader thread
 // An IKE SA: the durable model, epoch, message windows, stored requests and responses.
 using ike_sa_handle = handle<receive_packet, initiate_ike_sa, run_task, commit_exchange,
                              exchange_ended, send_exchange_request, child_rekey_wanted,
-                             child_expired, child_started, child_used, peer_moved, adopt_children>;
+                             child_expired, child_started, child_used, peer_moved, adopt_children,
+                             update_policy>;
 
 // One exchange in flight: owns the flow, hence the md.
 using exchange_handle = handle<receive_response, commit_accepted, commit_refused>;
 
 // A Child SA: its outbound SA until installed, its activity and lifetimes.
-using child_sa_handle = handle<activate_child, stop_child_sa, change_owner>;
+using child_sa_handle = handle<activate_child, stop_child_sa, stop_replaced, change_owner>;
 
 // The KERNEL: one back-end, pipelined requests, leases.
 using kernel_handle = handle<kernel_request, transfer_leases>;

@@ -136,6 +136,11 @@ struct activate_child {  // install the outbound SA now if it was waiting
 struct stop_child_sa {
   bool lingers = false;
 };
+// To the successor: the Child SA it replaces is to stop and linger, but not before the successor's
+// own outbound SA, if it was asked for, is there to send on.
+struct stop_replaced {
+  caf::actor child_sa;
+};
 struct change_owner {  // the IKE SA was rekeyed
   caf::actor ike_sa;
 };
@@ -269,8 +274,8 @@ struct engine_stopped {};
   X(run_task) X(task_ended) X(commit_exchange) X(exchange_ended) X(send_exchange_request) \
   X(child_rekey_wanted) X(child_expired) X(child_started) X(child_used) X(peer_moved) \
   X(adopt_children) X(receive_response) X(commit_accepted) X(commit_refused) X(activate_child) \
-  X(stop_child_sa) X(change_owner) X(kernel_request) X(kernel_reply) X(kernel_event) \
-  X(transfer_leases) X(leases_transferred) X(backend_replied) X(backend_reported) \
+  X(stop_child_sa) X(stop_replaced) X(change_owner) X(kernel_request) X(kernel_reply) \
+  X(kernel_event) X(transfer_leases) X(leases_transferred) X(backend_replied) X(backend_reported) \
   X(initiate_connection) X(update_connection) X(remove_connection) X(ike_sa_up) X(ike_sa_down) \
   X(child_down) X(status_published) X(sa_event_happened) X(initiate_sa) X(terminate_sas) \
   X(rekey_sas) X(kill_sas) X(selection_made) X(list_ike_sas) X(ike_sas_listed) X(replace_policy) \

@@ -229,7 +229,8 @@ struct applier {
     if (at == model.children.end()) return;
     if (at->peers_successor && model.find_child(*at->peers_successor))
       todo.push_back(activate_outbound{*at->peers_successor});  // the old one is deleted (§2.8)
-    todo.push_back(stop_child{spi, at->state == child_state::rekeyed || at->peers_successor});
+    bool is_replaced = at->state == child_state::rekeyed || at->peers_successor;
+    todo.push_back(stop_child{spi, is_replaced, successor_of(*at)});
     model.children.erase(at);
     // A successor that goes before what it was to replace: that one is the SA in use again.
     for (auto& old : model.children) {
@@ -238,6 +239,13 @@ struct applier {
       if (old.state == child_state::rekeyed && !has_successor(old.inbound_spi))
         old.state = child_state::installed;
     }
+  }
+
+  std::optional<data_plane::spi> successor_of(const child_sa_model& old) const {
+    if (old.peers_successor && model.find_child(*old.peers_successor)) return old.peers_successor;
+    for (const auto& child : model.children)
+      if (child.replaced == old.inbound_spi) return child.inbound_spi;
+    return {};
   }
 
   bool has_successor(data_plane::spi spi) const {

@@ -203,6 +203,8 @@ struct activate_outbound {
 struct stop_child {
   data_plane::spi inbound_spi = 0;
   bool lingers = false;  // the outbound SA goes now, the inbound one a little later
+  // Not before this one's outbound SA is there, so that there is always one to send on.
+  std::optional<data_plane::spi> successor = {};
 };
 struct report_child_failed {
   child_not_created failure;

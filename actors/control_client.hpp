@@ -25,6 +25,8 @@ struct control_log_written {  // what was recorded while the command ran has bee
 
 // What all clients of one socket share. Thread-safe.
 struct control_context {
+  control_context(engine_parts& of, std::function<status()> reload_files)
+      : parts{of}, reload{std::move(reload_files)} {}
   engine_parts& parts;
   std::function<status()> reload;
   // The policy knows authorities by content; clients name them.

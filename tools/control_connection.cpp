@@ -50,8 +50,8 @@ status control_connection::wait_for(short what) {
   for (;;) {
     int wait_ms = -1;
     if (deadline_) {
-      auto left = std::chrono::ceil<std::chrono::milliseconds>(*deadline_ - clock::now()).count();
-      wait_ms = static_cast<int>(std::clamp<std::int64_t>(left, 0, 1'000'000));
+      auto rest_ms = std::chrono::ceil<std::chrono::milliseconds>(*deadline_ - clock::now()).count();
+      wait_ms = static_cast<int>(std::clamp<std::int64_t>(rest_ms, 0, 1'000'000));
     }
     pollfd one{fd_, what, 0};
     int ready = ::poll(&one, 1, wait_ms);

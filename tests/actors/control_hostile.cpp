@@ -191,12 +191,12 @@ TEST_CASE("control: a socket on which a daemon answers is not taken over") {
 
 TEST_CASE("control: a socket that was left behind is replaced, a file is not") {
   control_room room;
-  int left = ::socket(AF_UNIX, SOCK_STREAM, 0);
+  int stale = ::socket(AF_UNIX, SOCK_STREAM, 0);
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   room.path().copy(address.sun_path, sizeof address.sun_path - 1);
-  REQUIRE(::bind(left, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
-  ::close(left);
+  REQUIRE(::bind(stale, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
+  ::close(stale);
   CHECK(room.start());
   CHECK(is_served(room));
   room.server.reset();

@@ -50,7 +50,8 @@ status control_connection::wait_for(short what) {
   for (;;) {
     int wait_ms = -1;
     if (deadline_) {
-      auto rest_ms = std::chrono::ceil<std::chrono::milliseconds>(*deadline_ - clock::now()).count();
+      auto rest_ms =
+          std::chrono::ceil<std::chrono::milliseconds>(*deadline_ - clock::now()).count();
       wait_ms = static_cast<int>(std::clamp<std::int64_t>(rest_ms, 0, 1'000'000));
     }
     pollfd one{fd_, what, 0};

@@ -258,7 +258,8 @@ TEST_CASE("control: list-sas shows an SA in vici's words, with its counters") {
       {"child-sas.net-104.packets-out", "7"},
       {"child-sas.net-104.install-time", "5"},
   };
-  for (const auto& [key, value] : expected) CHECK_MESSAGE(sa->value_or(key, "") == value, key);
+  for (const auto& one : expected)
+    CHECK_MESSAGE(sa->value_or(one.first, "") == one.second, one.first);
   REQUIRE(sa->find_list("child-sas.net-104.remote-ts"));
   CHECK(sa->find_list("child-sas.net-104.remote-ts")->front() == "10.2.0.0/16");
   CHECK(client.events[1].body.find_section("(unnamed)"));

@@ -41,7 +41,7 @@ class pretending_engine final : public actor_base {
           std::lock_guard guard{script_->mutex};
           caf::anon_send(asked.reply_to, ike_sas_listed{asked.command, script_->sas});
         },
-        [this](const count_engine& asked) {
+        [](const count_engine& asked) {
           caf::anon_send(asked.reply_to, engine_counted{asked.command, 3, 1, {}});
         },
         [this](const subscribe_sa_events& asked) {
@@ -63,7 +63,6 @@ class pretending_engine final : public actor_base {
   void on_initiate(const initiate_sa& asked) {
     std::lock_guard guard{script_->mutex};
     script_->initiations.push_back(asked);
-    if (asked.child == "slow") script_->initiations.back().reply_to = asked.reply_to;
     if (asked.reply_to && asked.child != "slow") {
       status result;
       if (asked.child == "bad") result = {errc::peer_refused, "AUTHENTICATION_FAILED"};

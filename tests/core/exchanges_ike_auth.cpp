@@ -261,6 +261,26 @@ TEST_CASE("ike_auth: a certificate is refused before and after its time") {
   }
 }
 
+TEST_CASE("ike_auth: a configuration that wants another kind of key refuses the peer's") {
+  struct expected {
+    std::string kind;
+    bool is_right;
+  };
+  for (const auto& [constraint, is_right] :
+       {expected{"rsa", false}, expected{"ed25519", false}, expected{"ecdsa", true}}) {
+    auto ends = with_keys(key_type::ecdsa_p256);
+    ends.b.connection().remote.auth_constraint = constraint;
+    duo both{ends};
+    if (is_right) {
+      both.establish();
+      both.check_rest();
+    } else {
+      expect_failure(both);
+      CHECK(both.b.has_reported("the peer's key is not of the kind"));
+    }
+  }
+}
+
 TEST_CASE("ike_auth: a peer that uses a key where a signature is wanted is refused") {
   auto ends = with_keys(key_type::ecdsa_p256);
   auto key = shared_key_of("for both", {});

@@ -182,6 +182,19 @@ result<peer_auth> prepare_verification(const flow_context& context, const ike_sa
   return check;
 }
 
+// `remote { auth = ecdsa }` asks for that kind of key, whatever the certificate authority vouches
+// for.
+status check_key_kind(const connection_policy& connection, const crypto::verified& proof) {
+  const auto& wanted = connection.config->remote.auth_constraint;
+  if (!proof.end_entity()) return {};
+  auto kind = proof.end_entity()->key()->kind();
+  bool fits = (wanted != "rsa" || kind == crypto::key_kind::rsa) &&
+              (wanted != "ecdsa" || kind == crypto::key_kind::ecdsa) &&
+              (wanted != "ed25519" || kind == crypto::key_kind::ed25519);
+  if (fits) return {};
+  return {errc::authentication_failed, "the peer's key is not of the kind " + wanted};
+}
+
 bool asks_for_certificate(const wire::payloads& payloads) {
   return wire::find<wire::certificate_request_payload>(payloads) != nullptr;
 }
@@ -273,6 +286,8 @@ flow initiate_ike_auth(flow_context context, sa_snapshot_ptr sa, child_config_pt
     check->verified.emplace(std::move(verified));
   }
   if (!*check->verified) co_return failed_as_initiator(sa, check->verified->failure());
+  if (auto fits = check_key_kind(*connection, **check->verified); !fits)
+    co_return failed_as_initiator(sa, fits.failure());
   auto result =
       ended(sa, ike_authenticated{std::move(**check->verified), connection, own_id, peer});
   if (!child) co_return result;
@@ -355,6 +370,8 @@ flow process_ike_auth_request(flow_context context, sa_snapshot_ptr sa, msg_dige
     check->verified.emplace(std::move(verified));
   }
   if (!*check->verified) co_return refuse(sa, check->verified->failure());
+  if (auto fits = check_key_kind(*connection, **check->verified); !fits)
+    co_return refuse(sa, fits.failure());
 
   auto own = prepare_auth(context, *sa, *connection, peer, asks_for_certificate(md.payloads));
   if (!own) co_return refuse(sa, own.failure());

@@ -243,8 +243,10 @@ struct applier {
 
   std::optional<data_plane::spi> successor_of(const child_sa_model& old) const {
     if (old.peers_successor && model.find_child(*old.peers_successor)) return old.peers_successor;
+    // The loser of a collision replaced it too, and is never sent on.
     for (const auto& child : model.children)
-      if (child.replaced == old.inbound_spi) return child.inbound_spi;
+      if (child.replaced == old.inbound_spi && child.state != child_state::rekeyed)
+        return child.inbound_spi;
     return {};
   }
 

@@ -35,6 +35,8 @@ void peer::on(ike_side& ike, exchange_run& run, start_child& one) {
 void peer::on(stop_child& one) {
   auto spi = one.inbound_spi;
   REQUIRE(outbound_of_.count(spi) == 1);
+  // What replaces it can be sent on already.
+  if (one.successor) CHECK(plane.has(direction::outbound, outbound_of_.at(*one.successor)));
   if (dormant_.erase(spi) == 0) remove_sa(direction::outbound, outbound_of_.at(spi));
   outbound_of_.erase(spi);
   if (one.lingers) {
@@ -129,7 +131,7 @@ void peer::drop_exchanges(ike_side& ike) {
 
 void peer::drop_children(ike_side& ike) {
   for (const auto& child : std::exchange(ike.model.children, {})) {
-    stop_child stop{child.inbound_spi, false};
+    stop_child stop{child.inbound_spi, false, {}};
     on(stop);
   }
 }
@@ -178,7 +180,7 @@ void peer::lose_child(data_plane::spi inbound_spi) {
                            [&](const auto& child) { return child.inbound_spi == inbound_spi; });
   REQUIRE(lost != children.end());
   children.erase(lost);
-  stop_child stop{inbound_spi, false};
+  stop_child stop{inbound_spi, false, {}};
   on(stop);
 }
 

@@ -78,6 +78,7 @@ caf::behavior ike_sa::make_behavior() {
         publish();
       },
       [this](adopt_children& adopted) { on_adopt(adopted); },
+      [this](const update_policy& update) { on_update_policy(update.policy); },
       [this](const timer_due& due) { on_timer(due); },
       [this](const kill&) {
         close({errc::cancelled, "killed"}, false, true);
@@ -222,8 +223,10 @@ void ike_sa::pump() {
       model_.state == ikev2::sa_state::established || model_.state == ikev2::sa_state::rekeyed;
   // Its peer does not know of it: there is nothing to delete there.
   if (!ready && !tasks_.empty() && tasks_.front().kind == ikev2::task_kind::delete_ike &&
-      model_.state != ikev2::sa_state::deleting)
+      model_.state != ikev2::sa_state::deleting) {
+    closing_wanted_ = true;
     return close({errc::cancelled, "terminated before it was established"}, false, true);
+  }
   while (ready && !own_exchange_ && !tasks_.empty() && !is_closed_) {
     auto task = std::move(tasks_.front());
     tasks_.pop_front();
@@ -409,6 +412,24 @@ void ike_sa::close(const error& reason, bool by_peer, bool wanted) {
   connection_.tell(ike_sa_down{id_, reason, wanted || !is_current_});
   publish("DESTROYED");
   quit(caf::exit_reason::normal);
+}
+
+// A changed connection serves the IKE SAs that are up if all that changed are its children: then
+// new ones can be created here (what is there stays as it is). Else they end as they began.
+void ike_sa::on_update_policy(const ikev2::policy_ptr& policy) {
+  if (!model_.connection) {
+    model_.policy = policy;
+    return;
+  }
+  auto changed = policy->find(model_.connection->config->name);
+  if (!changed || changed == model_.connection) return;
+  auto without_children = [](config::connection_config one) {
+    one.children.clear();
+    return one;
+  };
+  if (without_children(*changed->config) != without_children(*model_.connection->config)) return;
+  model_.connection = changed;
+  model_.policy = policy;
 }
 
 void ike_sa::on_adopt(adopt_children& adopted) {

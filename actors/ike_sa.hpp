@@ -81,6 +81,7 @@ class ike_sa final : public actor_base {
   void on_down(const caf::down_msg& down);
   void send_last_delete();
   void on_adopt(adopt_children& adopted);
+  void on_update_policy(const ikev2::policy_ptr& policy);
   ikev2::sa_snapshot_ptr snapshot() const;
   bool is_known_child(data_plane::spi spi) const { return children_.count(spi) != 0; }
 

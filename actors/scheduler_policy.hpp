@@ -59,10 +59,12 @@ class scheduler_policy : public caf::policy::unprofiled {
       std::lock_guard guard{own.mutex};
       own.jobs.push_back(job);
       was_sleeping = own.is_sleeping;
-      if (was_sleeping) own.wakeup.notify_one();
     }
     // A busy worker should not keep it waiting while another has nothing to do.
-    if (!was_sleeping) call_a_sleeper(self);
+    if (was_sleeping)
+      own.wakeup.notify_one();
+    else
+      call_a_sleeper(self);
   }
 
   // From the worker's own thread, which is busy with the actor that sends: the first job can wait
@@ -140,9 +142,11 @@ class scheduler_policy : public caf::policy::unprofiled {
     if (d(all).sleeper_count.load() == 0) return;
     for (std::size_t step = 1; step < all->num_workers(); ++step) {
       auto& other = d(all->worker_by_id((self->id() + step) % all->num_workers()));
-      std::lock_guard guard{other.mutex};
-      if (!other.is_sleeping || other.is_called) continue;
-      other.is_called = true;
+      {
+        std::lock_guard guard{other.mutex};
+        if (!other.is_sleeping || other.is_called) continue;
+        other.is_called = true;
+      }
       other.wakeup.notify_one();
       return;
     }

@@ -25,8 +25,8 @@ result<std::unique_ptr<engine>> engine::start(engine_options options) {
     if (!backend) return backend.failure();
     parts.backend = std::move(*backend);
   }
-  parts.crypto = std::make_shared<thread_crypto_pool>(options.crypto_threads,
-                                                      run_with(shared->library));
+  parts.crypto =
+      std::make_shared<thread_crypto_pool>(options.crypto_threads, run_with(shared->library));
   shared->crypto = parts.crypto;
   parts.callbacks = std::make_unique<callback_thread>(options.executor);
 

@@ -12,10 +12,10 @@ using demux_handle = handle<receive_packet,   // from a port's reader thread
                             update_policy>;   // by the engine
 
 // An IKE SA: the durable model, epoch, message windows, stored requests and responses.
-using ike_sa_handle = handle<receive_packet, initiate_ike_sa, run_task, commit_exchange,
-                             exchange_ended, send_exchange_request, child_rekey_wanted,
-                             child_expired, child_started, child_used, peer_moved, adopt_children,
-                             update_policy>;
+using ike_sa_handle =
+    handle<receive_packet, initiate_ike_sa, run_task, commit_exchange, exchange_ended,
+           send_exchange_request, child_rekey_wanted, child_expired, child_started, child_used,
+           peer_moved, adopt_children, update_policy>;
 
 // One exchange in flight: owns the flow, hence the md.
 using exchange_handle = handle<receive_response, commit_accepted, commit_refused>;

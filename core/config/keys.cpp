@@ -1,3 +1,4 @@
+// lint: table
 #include "core/config/keys.hpp"
 
 #include <algorithm>
@@ -301,7 +302,8 @@ constexpr key_row<connection_draft> connection_table[] = {
     {"ppk_id", &text, nullptr},
     {"ppk_required", &boolean, nullptr, "no"},
     {"keyingtries", &number, store<&conn::keying_tries, parse_u32>},
-    {"unique", &uniqueness_form, store<&conn::uniqueness, parse_word<uniqueness_words>>, "no never"},
+    {"unique", &uniqueness_form, store<&conn::uniqueness, parse_word<uniqueness_words>>,
+     "no never"},
     {"reauth_time", &time_span, nullptr, "0"},
     {"rekey_time", &time_span, store<&conn::given_rekey_time, parse_duration>},
     {"over_time", &time_span, store<&conn::given_over_time, parse_duration>},

@@ -146,8 +146,8 @@ result<std::shared_ptr<const private_key>> private_key::load(const library& libr
   }
   auto block = from_private_block(data);
   const auto* at = block.data();
-  auto left = block.size();
-  OSSL_DECODER_from_data(decoder.get(), &at, &left);
+  auto size_left = block.size();
+  OSSL_DECODER_from_data(decoder.get(), &at, &size_left);
   owned_key owner{key};
   if (key == nullptr) {
     if (passphrase_wanted) {

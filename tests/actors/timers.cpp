@@ -116,16 +116,16 @@ TEST_CASE("timer wheel: a hundred thousand timers, every third cancelled, in vir
                                       {timer_kind::keepalive_due, i}));
   CHECK(room.wheel->pending() == 100'000);
   for (std::size_t i = 0; i < handles.size(); i += 3) CHECK_UNARY(room.wheel->cancel(handles[i]));
-  const std::size_t left = 100'000 - 33'334;
-  CHECK(room.wheel->pending() == left);
+  const std::size_t kept = 100'000 - 33'334;
+  CHECK(room.wheel->pending() == kept);
   std::size_t fired = 0;
   for (int second = 1; second <= 61; ++second) {
     room.time->set({100s + std::chrono::seconds{second}});
     fired += room.wheel->advance(room.time->now());
   }
   room.scheduler().run();
-  CHECK(fired == left);
-  REQUIRE(room.seen->timers.size() == left);
+  CHECK(fired == kept);
+  REQUIRE(room.seen->timers.size() == kept);
   bool any_cancelled = false;
   for (const auto& due : room.seen->timers) any_cancelled |= due.generation % 3 == 0;
   CHECK(!any_cancelled);

@@ -237,6 +237,7 @@ wire::payloads compose_request(const ike_sa_model& sa, const own_auth& own, auth
 
 }  // namespace
 
+// lint: long because a flow is one story, and only one coroutine may suspend in it
 flow initiate_ike_auth(flow_context context, sa_snapshot_ptr sa, child_config_ptr child) {
   auto connection = sa->connection;
   auto own = prepare_auth(context, *sa, *connection, connection->config->remote.identity,
@@ -355,6 +356,7 @@ connection_policy_ptr choose_connection(const ike_sa_model& sa, const wire::payl
 
 }  // namespace
 
+// lint: long because a flow is one story, and only one coroutine may suspend in it
 flow process_ike_auth_request(flow_context context, sa_snapshot_ptr sa, msg_digest md) {
   const auto* id = wire::find_identification(md.payloads, true);
   auto peer = config::identity_from_payload(id->type, id->data);

@@ -93,6 +93,7 @@ void ike_sa::on_exit() {
     timer->cancel();
   outgoing_.reset();
   incoming_.reset();
+  held_response_.reset();
   model_ = {};
   connection_ = {};
   successors_.clear();
@@ -104,6 +105,9 @@ void ike_sa::begin_life() {
   shared_->demux.tell(register_spi{model_.own_spi(), caf::actor_cast<caf::actor>(this)});
   if (model_.state == ikev2::sa_state::established) {  // rekeyed
     on_established();
+    // §2.8.2: one that lost a collision gets no Child SAs, and its maker deletes it. If the peer
+    // has forgotten it (charon, when our Delete of the old one overtakes our response), we do.
+    lifetime_timer_.arm(address(), shared_->options.half_open_lifetime);
   } else if (model_.role == ikev2::role::responder) {
     half_open_timer_.arm(address(), shared_->options.half_open_lifetime);
   }
@@ -163,7 +167,7 @@ void ike_sa::on_down(const caf::down_msg& down) {
       // As if the request had been lost: the peer sends it again.
       peer_exchange_.reset();
       exchanges_.erase(at);
-      return;
+      return release_response();
     }
     // What the peer has made of it by now is unknown: both cannot be brought to agree any more.
     send_last_delete();
@@ -277,6 +281,7 @@ void ike_sa::on_commit(commit_exchange& commit) {
     exchanges_.erase(at);
     if (own_exchange_ == commit.exchange) own_exchange_.reset();
     if (peer_exchange_ == commit.exchange) peer_exchange_.reset();
+    release_response();
     return pump();
   }
   at->second.is_committed = true;
@@ -308,10 +313,14 @@ void ike_sa::on_exchange_ended(std::uint64_t number) {
   if (own_exchange_ == number) own_exchange_.reset();
   if (peer_exchange_ == number) peer_exchange_.reset();
   if (ended.response) send_response(ended);
+  release_response();
   for (auto spi : ended.started_children)
     if (auto child = children_.find(spi); child != children_.end())
       child->second.handle.tell(activate_child{});
   if (closing_) {
+    // The answer to the peer's Delete of this IKE SA leaves before it ends.
+    auto answering = peer_exchange_ ? exchanges_.find(*peer_exchange_) : exchanges_.end();
+    if (answering != exchanges_.end() && answering->second.is_committed) return;
     auto reason = *closing_;
     return close(reason, closing_by_peer_,
                  closing_wanted_ || closing_by_peer_ || model_.state == ikev2::sa_state::rekeyed);
@@ -434,6 +443,8 @@ void ike_sa::on_update_policy(const ikev2::policy_ptr& policy) {
 
 void ike_sa::on_adopt(adopt_children& adopted) {
   is_current_ = true;
+  lifetime_timer_.cancel();
+  if (model_.connection) arm_lifetimes();
   for (auto& child : adopted.children) {
     child_sa_handle handle{child.child_sa};
     model_.children.push_back(child.model);

@@ -91,6 +91,7 @@ class ike_sa final : public actor_base {
   void on_protected_packet(const packet& what, const wire::header& header);
   void on_request(ikev2::msg_digest md);
   void on_response(ikev2::msg_digest md);
+  void release_response();
   void refuse_request(const ikev2::msg_digest& md, const error& why);
   void send_request(std::uint64_t exchange, ikev2::send_request request);
   void send_response(running_exchange& exchange);
@@ -145,6 +146,8 @@ class ike_sa final : public actor_base {
   std::uint32_t next_own_message_id_ = 0;
   std::uint32_t next_peer_message_id_ = 0;
   std::optional<outstanding_request> outstanding_;
+  // Answered meanwhile, but the peer's request came before it: its exchange, and the digest.
+  std::optional<std::pair<std::uint64_t, ikev2::msg_digest>> held_response_;
   std::optional<stored_response> stored_;
   bytes first_request_datagram_;  // of the peer's request being worked on
   ikev2::fragment_assembler request_fragments_, response_fragments_;

@@ -259,6 +259,23 @@ void ike_sa::on_response(ikev2::msg_digest md) {
     next_own_message_id_ = outstanding_->message_id + 1;
   outstanding_.reset();
   if (at == exchanges_.end()) return;
+  held_response_.emplace(at->first, std::move(md));
+  release_response();
+}
+
+// Of two rekeys that cross (§2.8.1, §2.8.2), what came first is decided first. Else the peer's
+// request, if our own exchange overtook it here, would be refused with TEMPORARY_FAILURE although
+// the peer has seen the collision; charon 5.9.8 then has no outbound SA any more.
+void ike_sa::release_response() {
+  if (!held_response_) return;
+  auto crossing = peer_exchange_ ? exchanges_.find(*peer_exchange_) : exchanges_.end();
+  if (crossing != exchanges_.end() && crossing->second.type == exchange_type::create_child_sa &&
+      held_response_->second.header.exchange == exchange_type::create_child_sa)
+    return;
+  auto [number, md] = std::move(*held_response_);
+  held_response_.reset();
+  auto at = exchanges_.find(number);
+  if (at == exchanges_.end()) return;
   at->second.handle.tell(receive_response{own(result<ikev2::msg_digest>{std::move(md)})});
 }
 

@@ -11,7 +11,8 @@ import unittest
 from libcases import PairCase
 from libconfig import AES_CBC, AES_GCM, CHACHA20, Authority, configuration
 from libhalfopen import notify_kinds, open_half
-from libpeers import PLUGINS, Charon, Flood, Imagod, prepare, wait_until
+from libpeers import PLUGINS, Charon, Imagod, prepare, wait_until
+from libtraffic import Flood
 
 COOKIE = 16390
 AUTHORITIES = {}

@@ -8,7 +8,8 @@ import unittest
 
 from libcases import PairCase
 from libconfig import AES_CBC, AES_GCM, CHACHA20, configuration
-from libpeers import INSIDE, NETWORK, WIRE, Flood, Imagod, Wire, prepare
+from libpeers import INSIDE, NETWORK, WIRE, Imagod, prepare
+from libtraffic import Flood, Wire
 
 HOSTS = {"local_ts": "dynamic", "remote_ts": "dynamic", "child": "mode = transport"}
 

@@ -3,7 +3,8 @@
 import os
 import struct
 
-from libpeers import WIRE, enter_and, other, udp_socket
+from libpeers import WIRE, other
+from libtraffic import enter_and, udp_socket
 
 NO_NEXT, SA, KE, NONCE = 0, 33, 34, 40
 

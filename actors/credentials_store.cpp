@@ -31,6 +31,8 @@ status engine_parts::credentials_store::publish(ikev2::policy_parts files,
   files_ = std::move(files);
   control_ = std::move(control);
   current_ = *built;
+  // The demux from here, so that whatever arrives after our return meets the new policy.
+  shared_->demux.tell(update_policy{current_});
   shared_->engine.tell(replace_policy{current_, 0, {}});
   return {};
 }

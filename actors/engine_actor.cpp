@@ -179,7 +179,6 @@ bool is_same(const ikev2::connection_policy& one, const ikev2::connection_policy
 
 void engine_actor::on_replace_policy(const replace_policy& asked) {
   policy_ = asked.policy;
-  shared_->demux.tell(update_policy{policy_});
   for (auto& [id, known] : ike_sas_) known.handle.tell(update_policy{policy_});
   std::set<std::string> present;
   for (const auto& configured : policy_->connections) {

@@ -15,7 +15,10 @@ endif()
 target_include_directories(imago_options INTERFACE $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}>)
 
 if(IMAGO_SANITIZE STREQUAL "address")
-  add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=undefined)
+  # Without null, vptr, alignment and object-size, which AddressSanitizer or the warnings cover and which
+  # double what a file takes to compile (11.9 s against 6.6 s for actors/connection.cpp).
+  add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=undefined
+    -fno-sanitize=null,vptr,alignment,object-size)
   add_link_options(-fsanitize=address,undefined)
   if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
     # clang 14 cannot emit its check of function types for coroutines.

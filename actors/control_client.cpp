@@ -210,8 +210,6 @@ void control_client::register_event(const std::string& name) {
     shared().engine.tell(subscribe_sa_events{self()});
     is_subscribed_ = true;
   }
-  // Confirmed before the first event.
-  send(vici::packet_type::event_confirm);
   if ((name == log_event_name || name == debug_log_event_name) && log_sinks_.count(name) == 0) {
     auto level = name == log_event_name ? journal_level::control : journal_level::debug;
     auto write = [channel = channel_, name](const fact& what) {
@@ -220,6 +218,8 @@ void control_client::register_event(const std::string& name) {
     log_sinks_[name] = facts().add_sink(std::make_shared<callback_sink>(std::move(write)),
                                         journal_filter::up_to(level));
   }
+  // What happens after the confirmation is told.
+  send(vici::packet_type::event_confirm);
 }
 
 void control_client::unregister_event(const std::string& name) {

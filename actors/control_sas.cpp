@@ -12,6 +12,9 @@ namespace {
 
 // After a termination by force the actors only have to say that they are gone.
 constexpr auto force_wait_max = std::chrono::seconds{2};
+// Who waits without a limit looks again whether there is still something to wait for: an SA that
+// ended of itself at the wrong moment does not hear the question.
+constexpr auto look_again_after = std::chrono::seconds{5};
 
 std::chrono::milliseconds timeout_of(const vici::message& request) {
   constexpr std::int64_t day_ms = std::int64_t{24} * 3600 * 1000;
@@ -111,6 +114,11 @@ class terminate_command final : public control_command {
   }
 
   void on_listed(const ike_sas_listed& listed) override {
+    if (is_looking_again_) {
+      if (!listed.list.empty()) return client_.arm_timer(look_again_after);
+      ended_ = matches_;
+      return finish({});
+    }
     std::set<std::uint64_t> ids;
     for (const auto& one : listed.list) ids.insert(one->id);
     if (timeout_.count() >= 0)
@@ -118,7 +126,8 @@ class terminate_command final : public control_command {
           [ids = std::move(ids)](const fact& what) { return ids.count(what.ike_sa) != 0; },
           log_level_);
     // By force and at once, unless there is a time to try it politely first.
-    if (timeout_.count() > 0) client_.arm_timer(timeout_);
+    is_looking_again_ = timeout_.count() == 0;
+    client_.arm_timer(timeout_.count() > 0 ? duration{timeout_} : duration{look_again_after});
     ask(force_ && timeout_.count() <= 0);
   }
 
@@ -139,6 +148,10 @@ class terminate_command final : public control_command {
   }
 
   void on_timeout() override {
+    if (is_looking_again_) {
+      client_.shared().engine.tell(list_ike_sas{which_, client_.command(), client_.self()});
+      return;
+    }
     if (!force_ || is_forcing_) return finish(verdict());
     is_forcing_ = true;
     client_.arm_timer(force_wait_max);
@@ -171,7 +184,7 @@ class terminate_command final : public control_command {
   std::chrono::milliseconds timeout_;
   std::int64_t log_level_;
   std::size_t matches_ = 0, answered_ = 0, ended_ = 0;
-  bool is_forcing_ = false;
+  bool is_forcing_ = false, is_looking_again_ = false;
 };
 
 // rekey and kill: done when the SAs have been told.

@@ -184,6 +184,27 @@ TEST_CASE("control: terminate without force gives up when its time is over") {
   CHECK(ended->body.value_or("terminated", "") == "0");
 }
 
+TEST_CASE("control: terminate without a timeout does not wait for an SA that is gone") {
+  served room;
+  room.script().ends_politely = false;
+  room.script().sas = {sample_sa(4, "one", "net")};
+  test_client client{room};
+  client.send(packet_type::command_request, "terminate", body({{"ike", "one"}}));
+  auto is_waiting = [&] { return room.parts().shared->timers->pending() == 1; };
+  REQUIRE(room.eventually(is_waiting));
+  room.pass(std::chrono::seconds{6});  // still there: it looks again later
+  REQUIRE(room.eventually(is_waiting));
+  {
+    std::lock_guard guard{room.script().mutex};
+    room.script().sas.clear();
+  }
+  room.pass(std::chrono::seconds{6});
+  auto ended = client.receive();
+  REQUIRE(ended.has_value());
+  CHECK(ended->body.value_or("success", "") == "yes");
+  CHECK(ended->body.value_or("terminated", "") == "1");
+}
+
 TEST_CASE("control: rekey and kill say how many they meant") {
   served room;
   room.script().matches = 2;

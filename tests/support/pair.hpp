@@ -17,7 +17,14 @@ namespace imago::ikev2::testing {}  // namespace imago::ikev2::testing
 
 namespace imago::testing {
 
-using namespace imago::ikev2::testing;
+// The duo's configurations and credentials.
+using ikev2::testing::certificate_ends;
+using ikev2::testing::end;
+using ikev2::testing::ends;
+using ikev2::testing::proposals_of;
+using ikev2::testing::selector_of;
+using ikev2::testing::shared_key_ends;
+using ikev2::testing::shared_key_of;
 
 // On its way between the two, or recorded as sent.
 struct wire_datagram {

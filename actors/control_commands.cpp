@@ -22,7 +22,8 @@ vici::message version(control_context&, vici::message&) {
 
 vici::message reload_settings(control_context& context, vici::message&) {
   if (!context.reload) return refusal("there is no configuration file to read again");
-  return reply_of(context.reload());
+  auto reloaded = context.reload();
+  return reloaded ? success() : refusal(reloaded.failure().where);
 }
 
 vici::message nothing_to_flush(control_context&, vici::message&) { return success(); }

@@ -39,7 +39,7 @@ void say(std::string_view text) { fmt::print(stderr, "imagod: {}\n", text); }
 std::optional<config::configuration> read_configuration(const std::string& path) {
   auto loaded = config::load_configuration(path, config::real_files());
   if (auto* errors = std::get_if<config::configuration_errors>(&loaded)) {
-    for (const auto& one : errors->errors) say(one.text());
+    for (const auto& one : errors->errors) say(one.where);  // which is a whole sentence
     return std::nullopt;
   }
   return std::move(std::get<config::configuration>(loaded));
@@ -105,7 +105,7 @@ void record_reload(engine& engine, const std::vector<error>& errors) {
     failed.level = actors::journal_level::audit;
     failed.group = actors::journal_group::config;
     failed.name = "configuration_refused";
-    failed.fields = {{"reason", one.text()}};
+    failed.fields = {{"reason", one.where}};
     failed.story = "configuration refused: {reason}";
     journal.record(std::move(failed));
   }
@@ -129,7 +129,7 @@ class reloader {
     if (auto* found = std::get_if<config::configuration_errors>(&loaded))
       errors = std::move(found->errors);
     else if (auto done = engine_.load(std::move(std::get<config::configuration>(loaded))); !done)
-      errors.push_back(done.failure());
+      errors.push_back({done.failure().code, done.failure().text()});
     record_reload(engine_, errors);
     return errors.empty() ? status{} : status{errors.front()};
   }

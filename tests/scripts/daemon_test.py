@@ -1,0 +1,269 @@
+#!/usr/bin/env python3
+"""imagod's contract (command line, signals, exit codes, service manager) and imagoctl's exit codes."""
+
+import ctypes
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import unittest
+
+BUILD = os.environ.get("IMAGO_BUILD_DIR") or os.path.join(
+    os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "build", "dev")
+IMAGOD = os.path.join(BUILD, "daemon", "imagod")
+IMAGOCTL = os.path.join(BUILD, "tools", "imagoctl")
+SECONDS_MAX = 30
+OWN_NETWORK = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "--net"]
+
+CONFIGURATION = """\
+connections {
+  office {
+    local_addrs = 127.0.0.1
+    remote_addrs = 127.0.0.2
+    local {
+      auth = psk
+      id = a.example
+    }
+    remote {
+      auth = psk
+      id = b.example
+    }
+    children {
+      net {
+        remote_ts = 10.2.0.0/24
+      }
+    }
+  }
+}
+secrets {
+  ike-office {
+    secret = "not for the log 7f3a"
+  }
+}
+"""
+
+
+def missing():
+    for program in (IMAGOD, IMAGOCTL):
+        if not os.access(program, os.X_OK):
+            return f"{program} is not built"
+    if subprocess.run(OWN_NETWORK + ["true"], capture_output=True, check=False).returncode != 0:
+        return "network namespaces are not allowed here"
+    return None
+
+
+def die_with_parent():
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
+def run(*command):
+    return subprocess.run(command, capture_output=True, text=True, timeout=SECONDS_MAX, check=False,
+                          stdin=subprocess.DEVNULL)
+
+
+class Daemon:
+    def __init__(self, folder, *options, environment=None):
+        self.uri = f"unix://{folder}/vici"
+        # The shell brings lo up and then becomes the daemon.
+        command = OWN_NETWORK + ["sh", "-c", 'ip link set lo up && exec "$@"', "sh", IMAGOD, "--config",
+                                 f"{folder}/imago.conf", "--control", self.uri, "--backend", "fake", *options]
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                                        preexec_fn=die_with_parent, env=dict(os.environ, **(environment or {})))
+        self.said = ""
+        self.has_ended = False
+        self.changed = threading.Condition()
+        self.thread = threading.Thread(target=self.listen, daemon=True)
+        self.thread.start()
+
+    def listen(self):
+        for line in self.process.stderr:
+            with self.changed:
+                self.said += line
+                self.changed.notify_all()
+        with self.changed:
+            self.has_ended = True
+            self.changed.notify_all()
+
+    def wait_for(self, pattern, count=1):
+        with self.changed:
+            self.changed.wait_for(lambda: self.has_ended or len(re.findall(pattern, self.said)) >= count, SECONDS_MAX)
+            if len(re.findall(pattern, self.said)) < count:
+                raise AssertionError(f"no {pattern!r} in:\n{self.said}")
+
+    def end(self, number=signal.SIGTERM):
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        try:
+            code = self.process.wait(SECONDS_MAX)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            code = self.process.wait()
+        self.thread.join(SECONDS_MAX)
+        self.process.stderr.close()
+        return code
+
+
+class WithFolder(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="imago-daemon-")
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+        self.write(CONFIGURATION)
+
+    def write(self, text):
+        with open(f"{self.folder}/imago.conf", "w", encoding="ascii") as file:
+            file.write(text)
+
+    def start(self, *options, **more):
+        daemon = Daemon(self.folder, *options, **more)
+        self.addCleanup(daemon.end)
+        daemon.wait_for("(?m)^imagod: ready$")
+        return daemon
+
+    def imagoctl(self, *arguments):
+        return run(IMAGOCTL, "--uri", f"unix://{self.folder}/vici", *arguments)
+
+
+class CommandLine(WithFolder):
+    def test_help_and_version_end_with_0(self):
+        for program in (IMAGOD, IMAGOCTL):
+            self.assertEqual(run(program, "--help").returncode, 0)
+            self.assertRegex(run(program, "--version").stdout, r"^imago(d|ctl) \d+\.\d+\.\d+\n$")
+
+    def test_check_reads_the_configuration_and_ends(self):
+        done = run(IMAGOD, "--check", "--config", f"{self.folder}/imago.conf")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertIn("good, 1 connection", done.stdout)
+
+    def test_all_errors_of_a_configuration_are_said_one_a_line(self):
+        self.write(CONFIGURATION.replace("remote_ts", "remote_tx").replace("auth = psk", "auth = magic"))
+        for mode in (["--check"], ["--backend", "fake"]):
+            done = run(IMAGOD, *mode, "--config", f"{self.folder}/imago.conf", "--control",
+                       f"unix://{self.folder}/vici")
+            self.assertEqual(done.returncode, 2)
+            lines = done.stderr.splitlines()
+            self.assertEqual(len(lines), 3, done.stderr)
+            self.assertTrue(all(re.match(r"imagod: .*imago\.conf:\d+:\d+: ", line) for line in lines), done.stderr)
+            self.assertIn("did you mean 'remote_ts'", done.stderr)
+
+    def test_wrong_command_lines_end_with_2(self):
+        for arguments in (["--backend", "xfrm"], ["--backend", "magic"], ["--log-level", "9"], ["--nonsense"],
+                          ["--config", f"{self.folder}/nothing.conf"],
+                          ["--config", f"{self.folder}/imago.conf", "--control", "tcp://127.0.0.1:1"]):
+            done = run(IMAGOD, *arguments)
+            self.assertEqual(done.returncode, 2, (arguments, done.stderr))
+            self.assertNotEqual(done.stderr + done.stdout, "")
+
+    def test_xfrm_is_said_to_come_later(self):
+        self.assertIn("later version", run(IMAGOD, "--backend", "xfrm").stderr)
+
+
+class Signals(WithFolder):
+    def test_sigterm_and_sigint_end_cleanly(self):
+        for number in (signal.SIGTERM, signal.SIGINT):
+            daemon = self.start()
+            self.assertTrue(os.path.exists(f"{self.folder}/vici"))
+            self.assertEqual(daemon.end(number), 0)
+            self.assertFalse(os.path.exists(f"{self.folder}/vici"))
+
+    def test_a_socket_left_by_a_killed_daemon_is_taken_over(self):
+        self.assertEqual(self.start().end(signal.SIGKILL), -signal.SIGKILL)
+        self.assertTrue(os.path.exists(f"{self.folder}/vici"))
+        self.start()
+        self.assertEqual(self.imagoctl("version").returncode, 0)
+
+    def test_sighup_reads_the_configuration_again_and_an_error_changes_nothing(self):
+        daemon = self.start()
+        self.write(CONFIGURATION.replace("office", "branch"))
+        daemon.process.send_signal(signal.SIGHUP)
+        daemon.wait_for("configuration loaded")
+        self.assertIn("CHILD_SA config 'net' not found", self.imagoctl("up", "--ike", "office", "net").stderr)
+        self.write(CONFIGURATION.replace("remote_ts", "remote_tx"))
+        daemon.process.send_signal(signal.SIGHUP)
+        daemon.wait_for("configuration refused: .*imago.conf:15:9")
+        done = self.imagoctl("up", "--ike", "branch", "nothing")
+        self.assertIn("CHILD_SA config 'nothing' not found", done.stderr)
+        refused = self.imagoctl("load")
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn("imago.conf:15:9", refused.stderr)
+
+    def test_the_service_manager_is_told(self):
+        path = f"{self.folder}/notify"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.settimeout(SECONDS_MAX)
+            manager.bind(path)
+            daemon = self.start(environment={"NOTIFY_SOCKET": path})
+            self.assertEqual(manager.recv(100), b"READY=1")
+            daemon.end()
+            self.assertEqual(manager.recv(100), b"STOPPING=1")
+
+
+class Log(WithFolder):
+    def test_json_has_an_object_a_line_and_no_secret_at_any_level(self):
+        daemon = self.start("--log-format", "json", "--log-level", "4")
+        self.imagoctl("--timeout", "2", "up", "office")
+        daemon.end()
+        lines = [line for line in daemon.said.splitlines() if line != "imagod: ready"]
+        names = [json.loads(line)["name"] for line in lines]
+        self.assertIn("control_command_received", names)
+        self.assertNotIn("7f3a", daemon.said)
+
+    def test_level_0_is_quiet(self):
+        daemon = self.start("--log-level", "0")
+        self.imagoctl("version")
+        daemon.end()
+        self.assertEqual(daemon.said, "imagod: ready\n")
+
+
+class Imagoctl(WithFolder):
+    def test_no_daemon_is_exit_code_3(self):
+        done = self.imagoctl("status")
+        self.assertEqual(done.returncode, 3)
+        self.assertIn("no daemon answers", done.stderr)
+
+    def test_wrong_command_lines_are_exit_code_2(self):
+        for arguments in ([], ["nonsense"], ["up"], ["status", "--nonsense"], ["--timeout", "-1", "status"]):
+            self.assertEqual(self.imagoctl(*arguments).returncode, 2, arguments)
+        self.assertEqual(run(IMAGOCTL, "--uri", "http://x", "status").returncode, 2)
+
+    def test_what_the_daemon_refuses_is_exit_code_1(self):
+        self.start()
+        for arguments in (["up", "nothing"], ["down", "nothing"], ["rekey", "--child", "nothing"], ["kill", "nothing"]):
+            done = self.imagoctl(*arguments)
+            self.assertEqual(done.returncode, 1, arguments)
+            self.assertRegex(done.stderr, r"^imagoctl: .+\n$")
+
+    def test_what_takes_too_long_is_exit_code_4(self):
+        daemon = self.start()
+        os.kill(daemon.process.pid, signal.SIGSTOP)
+        try:
+            done = self.imagoctl("--timeout", "0.2", "status")
+        finally:
+            os.kill(daemon.process.pid, signal.SIGCONT)
+        self.assertEqual(done.returncode, 4)
+
+    def test_status_is_a_table_or_json(self):
+        self.start()
+        self.assertEqual(self.imagoctl("status").stdout, "no IKE SA is up\n")
+        self.assertEqual(json.loads(self.imagoctl("status", "--json").stdout), {"ike-sas": []})
+        self.assertEqual(json.loads(self.imagoctl("stats").stdout)["ikesas"]["total"], "0")
+        self.assertEqual(json.loads(self.imagoctl("version", "--json").stdout)["daemon"], "imagod")
+
+    def test_the_log_can_be_followed_for_a_while(self):
+        daemon = self.start()
+        done = self.imagoctl("--timeout", "0.3", "log")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        daemon.end()
+
+
+if __name__ == "__main__":
+    reason = missing()
+    if reason:
+        print(reason)
+        sys.exit(77)
+    unittest.main(verbosity=2)

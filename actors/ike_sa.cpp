@@ -7,19 +7,12 @@
 
 namespace imago::actors {
 
-namespace {
-
-// Spread over the last tenth, so that ten thousand SAs made at once are not rekeyed at once.
-duration jittered(random_source& random, duration from, duration spread) {
-  if (spread <= duration{}) return from;
+duration sooner_by_chance(random_source& random, duration from, duration spread) {
+  if (from <= duration{} || spread <= duration{}) return from;
   auto part = duration{
       static_cast<duration::rep>(random.number() % static_cast<std::uint64_t>(spread.count()))};
   return std::max(duration{1}, from - part);
 }
-
-constexpr auto retry_delay = std::chrono::seconds{3};  // after TEMPORARY_FAILURE and the like
-
-}  // namespace
 
 ike_sa::ike_sa(caf::actor_config& config, services_ptr shared, owned<ike_sa_birth> boxed)
     : actor_base{config, "ike_sa", shared->counted, shared->facts},
@@ -348,7 +341,7 @@ void ike_sa::on_established() {
 void ike_sa::arm_lifetimes() {
   const auto& config = *model_.connection->config;
   if (config.rekey_time > duration{}) {
-    auto delay = jittered(*shared_->library, config.rekey_time, config.rand_time);
+    auto delay = sooner_by_chance(*shared_->library, config.rekey_time, config.rand_time);
     rekey_at_ = shared_->time->now() + delay;
     rekey_timer_.arm(address(), delay);
   }

@@ -27,6 +27,10 @@ struct ike_sa_birth {
   command_reply reply;                          // to who asked for it
 };
 
+// A lifetime shortened by a random part of `spread`, so that ten thousand SAs made at once are not
+// rekeyed at once. Not above zero: as it is, for "never".
+duration sooner_by_chance(random_source& random, duration from, duration spread);
+
 class ike_sa final : public actor_base {
  public:
   ike_sa(caf::actor_config& config, services_ptr shared, owned<ike_sa_birth> birth);

@@ -18,13 +18,6 @@ overloaded(functions...) -> overloaded<functions...>;
 
 constexpr auto retry_delay = std::chrono::seconds{3};
 
-duration less_random(random_source& random, duration from, duration spread) {
-  if (from <= duration{} || spread <= duration{}) return from;
-  auto part = duration{
-      static_cast<duration::rep>(random.number() % static_cast<std::uint64_t>(spread.count()))};
-  return std::max(duration{1}, from - part);
-}
-
 }  // namespace
 
 ike_sa::commit_result ike_sa::carry_out(std::vector<ikev2::directive> todo,
@@ -94,7 +87,7 @@ void ike_sa::do_start_child(ikev2::start_child& start, running_exchange& exchang
                             commit_result& result) {
   const auto& config = *start.child.config;
   auto& random = *shared_->library;
-  auto rekey_in = less_random(random, config.rekey_time, config.rand_time);
+  auto rekey_in = sooner_by_chance(random, config.rekey_time, config.rand_time);
   auto now = shared_->time->now();
   child_sa_status status;
   status.id = shared_->new_id();

@@ -346,7 +346,9 @@ void ike_sa::arm_lifetimes() {
     rekey_timer_.arm(address(), delay);
   }
   auto limit = std::max(config.rekey_time, config.reauth_time);
-  if (limit > duration{}) lifetime_timer_.arm(address(), limit + config.over_time);
+  // Never at the instant of the rekey itself: it needs time to be answered.
+  auto grace = std::max(config.over_time, limit / 10);
+  if (limit > duration{}) lifetime_timer_.arm(address(), limit + grace);
 }
 
 void ike_sa::check_liveness() {

@@ -1,4 +1,5 @@
 // What clients ask and are answered, with an engine that only pretends.
+// lint: long because every command of the control socket has its case here
 #include <doctest/doctest.h>
 
 #include "tests/actors/control_room.hpp"

@@ -14,6 +14,7 @@ demux::demux(caf::actor_config& config, services_ptr shared)
     : actor_base{config, "demux", shared->counted, shared->facts},
       shared_{std::move(shared)},
       policy_{std::make_shared<const ikev2::policy>()},
+      closed_timer_{shared_->timers, timer_kind::linger_due},
       cookies_{*shared_->library, *shared_->library, cookie_secret_lifetime} {}
 
 caf::behavior demux::make_behavior() {
@@ -40,7 +41,11 @@ caf::behavior demux::make_behavior() {
         by_init_.erase(*at->second.half_open);
         at->second.half_open.reset();
       },
+      [this](const keep_last_answer& kept) { on_keep_last_answer(kept); },
       [this](const update_policy& update) { policy_ = update.policy; },
+      [this](const timer_due& due) {
+        if (closed_timer_.accept(due)) forget_expired();
+      },
       [this](const kill&) { quit(caf::exit_reason::kill); },
   };
 }
@@ -48,6 +53,9 @@ caf::behavior demux::make_behavior() {
 void demux::on_exit() {
   by_spi_.clear();
   by_init_.clear();
+  closed_timer_.cancel();
+  closed_.clear();
+  closed_until_.clear();
   actor_base::on_exit();
 }
 
@@ -56,6 +64,38 @@ void demux::forget(std::uint64_t own_spi) {
   if (at == by_spi_.end()) return;
   if (at->second.half_open) by_init_.erase(*at->second.half_open);
   by_spi_.erase(at);
+}
+
+// --- closed IKE SAs ---
+
+void demux::on_keep_last_answer(const keep_last_answer& kept) {
+  forget(kept.own_spi);  // its actor takes no packets any more
+  if (!closed_.try_emplace(kept.own_spi, kept.answer).second) return;
+  auto lifetime = shared_->options.closed_lifetime;
+  closed_until_.emplace_back(shared_->time->now() + lifetime, kept.own_spi);
+  if (!closed_timer_.is_armed()) closed_timer_.arm(address(), lifetime);
+  if (closed_.size() <= limits::closed_ike_sas_max) return;
+  forget_oldest_closed();
+  ++closed_shed_;
+}
+
+// §2.1: a retransmitted request, bit for bit, gets the response, bit for bit; to where the IKE SA
+// would have sent it. Nothing else is answered: there are no keys to tell who asks.
+void demux::answer_for_closed(const last_answer& last, const packet& what,
+                              const wire::header& header) {
+  if (header.is_response || what.octets != last.request) return drop("closed IKE SA", what);
+  for (const auto& one : last.response) shared_->net->send_ike(last.local, last.remote, one);
+}
+
+void demux::forget_oldest_closed() {
+  closed_.erase(closed_until_.front().second);
+  closed_until_.pop_front();
+}
+
+void demux::forget_expired() {
+  auto now = shared_->time->now();
+  while (!closed_until_.empty() && closed_until_.front().first <= now) forget_oldest_closed();
+  if (!closed_until_.empty()) closed_timer_.arm(address(), closed_until_.front().first - now);
 }
 
 void demux::drop(const char* why, const packet& what) {
@@ -91,8 +131,10 @@ void demux::on_packet(const receive_packet& received) {
   }
   auto own_spi = header->from_initiator ? header->responder_spi : header->initiator_spi;
   auto at = by_spi_.find(own_spi);
-  if (at == by_spi_.end()) return drop("unknown SPI", what);
-  forward(at->second, received.what);
+  if (at != by_spi_.end()) return forward(at->second, received.what);
+  auto closed = closed_.find(own_spi);
+  if (closed == closed_.end()) return drop("unknown SPI", what);
+  answer_for_closed(*closed->second, what, *header);
 }
 
 void demux::forward(entry& to, const packet_ptr& what) {
@@ -142,7 +184,7 @@ void demux::answer_unprotected(const packet& what, const wire::header& asked,
 
 void demux::spawn_responder(const packet_ptr& what, const wire::header& header) {
   auto own_spi = ikev2::make_ike_spi(*shared_->library);
-  if (by_spi_.count(own_spi) != 0) return drop("SPI taken", *what);
+  if (by_spi_.count(own_spi) + closed_.count(own_spi) != 0) return drop("SPI taken", *what);
   ike_sa_birth birth;
   birth.id = shared_->new_id();
   birth.model.role = ikev2::role::responder;

@@ -39,6 +39,9 @@ struct engine_options {
 
   ikev2::retransmission_policy retransmission;
   duration half_open_lifetime = std::chrono::seconds{30};
+  // How long a closed IKE SA still answers the retransmission of the peer's last request (its
+  // response may have been lost). The default outlives the retransmissions of usual peers.
+  duration closed_lifetime = std::chrono::seconds{120};
   std::size_t half_open_count_max = 100000;  // more are not admitted
   std::size_t cookie_threshold = 1000;       // half-open IKE SAs from which cookies are asked
   duration inbound_linger = std::chrono::seconds{5};  // of a rekeyed Child SA's inbound SA

@@ -74,12 +74,14 @@ caf::behavior ike_sa::make_behavior() {
       [this](const update_policy& update) { on_update_policy(update.policy); },
       [this](const timer_due& due) { on_timer(due); },
       [this](const kill&) {
+        stored_.reset();  // nothing at all is left
         close({errc::cancelled, "killed"}, false, true);
       },
   };
 }
 
 void ike_sa::on_exit() {
+  if (!is_closed_) stored_.reset();
   if (!is_closed_) close({errc::cancelled, "ended"}, false, true);
   for (auto* timer : {&retransmit_timer_, &half_open_timer_, &rekey_timer_, &lifetime_timer_,
                       &liveness_timer_, &keepalive_timer_, &retry_timer_})
@@ -415,6 +417,7 @@ void ike_sa::close(const error& reason, bool by_peer, bool wanted) {
   }
   connection_.tell(ike_sa_down{id_, reason, wanted || !is_current_});
   publish("DESTROYED");
+  leave_last_answer();
   quit(caf::exit_reason::normal);
 }
 

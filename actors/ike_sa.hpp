@@ -56,9 +56,11 @@ class ike_sa final : public actor_base {
     unsigned retransmissions = 0;
   };
   struct stored_response {
+    exchange_type type{};
     std::uint32_t message_id = 0;
     bytes first_request_datagram;  // what a retransmission begins with
     std::vector<bytes> datagrams;
+    instant sent_at;
   };
   struct child_entry {
     child_sa_handle handle;
@@ -96,6 +98,7 @@ class ike_sa final : public actor_base {
   void on_request(ikev2::msg_digest md);
   void on_response(ikev2::msg_digest md);
   void release_response();
+  void leave_last_answer();
   void refuse_request(const ikev2::msg_digest& md, const error& why);
   void send_request(std::uint64_t exchange, ikev2::send_request request);
   void send_response(running_exchange& exchange);

@@ -116,9 +116,25 @@ void ike_sa::send_response(running_exchange& exchange) {
     init.response = datagrams->front();
     model_.init = std::make_shared<const ikev2::init_material>(std::move(init));
   }
-  stored_ = {exchange.message_id, std::move(first_request_datagram_), std::move(*datagrams)};
+  stored_ = {exchange.type, exchange.message_id, std::move(first_request_datagram_),
+             std::move(*datagrams), shared_->time->now()};
   next_peer_message_id_ = exchange.message_id + 1;
   send_datagrams(stored_->datagrams);
+}
+
+// What we answered last may be lost; then the peer asks again when we are gone. Who sent an
+// IKE_SA_INIT has proven nothing, and asking again begins anew: nothing is kept for it.
+void ike_sa::leave_last_answer() {
+  if (!stored_ || stored_->type == exchange_type::ike_sa_init) return;
+  if (shared_->time->now() - stored_->sent_at >= shared_->options.closed_lifetime) return;
+  auto octets = stored_->first_request_datagram.size();
+  for (const auto& one : stored_->datagrams) octets += one.size();
+  if (octets > limits::closed_ike_sa_octets_max) return;
+  shared_->demux.tell(keep_last_answer{
+      model_.own_spi(), std::make_shared<const last_answer>(last_answer{
+                            model_.local, model_.remote, std::move(stored_->first_request_datagram),
+                            std::move(stored_->datagrams)})});
+  stored_.reset();
 }
 
 // --- what arrives ---

@@ -6,10 +6,11 @@
 namespace imago::actors {
 
 // The DEMUX sorts datagrams by SPI, admits new peers, answers with cookies under load.
-using demux_handle = handle<receive_packet,   // from a port's reader thread
-                            register_spi,     // by an ike_sa before its first packet leaves
-                            half_open_ended,  // by an ike_sa when its peer is authenticated
-                            update_policy>;   // by the engine
+using demux_handle = handle<receive_packet,    // from a port's reader thread
+                            register_spi,      // by an ike_sa before its first packet leaves
+                            half_open_ended,   // by an ike_sa when its peer is authenticated
+                            keep_last_answer,  // by an ike_sa that closes
+                            update_policy>;    // by the engine
 
 // An IKE SA: the durable model, epoch, message windows, stored requests and responses.
 using ike_sa_handle =

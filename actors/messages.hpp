@@ -36,6 +36,17 @@ struct register_spi {  // packets for our SPI go to that ike_sa, until it is DOW
 struct half_open_ended {  // the IKE SA of that SPI is authenticated: no longer counted
   std::uint64_t own_spi = 0;
 };
+// What is left of a closed IKE SA: the peer's last request, as it came, and our response, sealed.
+// No keys: the same octets are answered with the same octets.
+struct last_answer {
+  endpoint local, remote;
+  bytes request;  // a fragmented one: its first fragment (RFC 7383 §2.6.1)
+  std::vector<bytes> response;
+};
+struct keep_last_answer {  // by an ike_sa that closes, before it ends
+  std::uint64_t own_spi = 0;
+  std::shared_ptr<const last_answer> answer;
+};
 struct update_policy {
   ikev2::policy_ptr policy;
 };
@@ -270,8 +281,8 @@ struct engine_stopped {};
 
 // clang-format off
 #define IMAGO_MESSAGES(X) \
-  X(kill) X(receive_packet) X(register_spi) X(half_open_ended) X(update_policy) X(initiate_ike_sa) \
-  X(run_task) X(task_ended) X(commit_exchange) X(exchange_ended) X(send_exchange_request) \
+  X(kill) X(receive_packet) X(register_spi) X(half_open_ended) X(keep_last_answer) X(update_policy) \
+  X(initiate_ike_sa) X(run_task) X(task_ended) X(commit_exchange) X(exchange_ended) X(send_exchange_request) \
   X(child_rekey_wanted) X(child_expired) X(child_started) X(child_used) X(peer_moved) \
   X(adopt_children) X(receive_response) X(commit_accepted) X(commit_refused) X(activate_child) \
   X(stop_child_sa) X(stop_replaced) X(change_owner) X(kernel_request) X(kernel_reply) \

@@ -60,6 +60,12 @@ inline constexpr std::size_t data_plane_requests_max = 100000;
 inline constexpr std::size_t ike_sa_inbox_max = 2 * fragment_count_max;
 // Packets on their way to the demux: what arrives in some 20 ms of a flood; more is dropped unseen.
 inline constexpr std::size_t demux_inbox_max = 8192;
+// IKE SAs that are gone but whose last response the peer may not have: as many as a gateway closes
+// in one retransmission span, some 6 MB. The oldest gives way; its peer then has to give up.
+inline constexpr std::size_t closed_ike_sas_max = 16384;
+// What each of them may keep, request and response: a Delete's have 80 octets each, a rekey's some
+// 500, a refused IKE_AUTH one fragment (1280) and an error. Larger ones are not kept.
+inline constexpr std::size_t closed_ike_sa_octets_max = 4096;
 // Tasks that wait in one IKE SA: one for each Child SA of a generous configuration.
 inline constexpr std::size_t task_queue_max = 256;
 // Requests in flight to a data plane, of all SAs together.

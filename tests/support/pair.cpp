@@ -420,6 +420,7 @@ pair_options brisk(imago::testing::ends ends) {
     options.retransmission.tries_max = 3;
     options.retransmission.factor = 1.5;
     options.half_open_lifetime = std::chrono::seconds{10};
+    options.closed_lifetime = std::chrono::seconds{10};
   };
   return made;
 }

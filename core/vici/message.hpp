@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -67,16 +68,26 @@ result<packet> parse_packet(bytes_view segment);
 // over 65535 octets).
 result<bytes> encode_packet(const packet& packet);
 
-// Cuts a byte stream into segments. Bounded by segment_size_max.
+// Cuts a byte stream into segments. Bounded by segment_size_max. Keys come in such a stream: what
+// has been handed out, and what is given up, is wiped here.
 class segmenter {
  public:
+  segmenter() = default;
+  ~segmenter();
+  segmenter(segmenter&& other) noexcept
+      : buffer_{std::exchange(other.buffer_, {})}, start_{std::exchange(other.start_, 0)} {}
+  segmenter(const segmenter&) = delete;
+  segmenter& operator=(const segmenter&) = delete;
+
   // Adds received octets. Errors: limit_exceeded: close the connection.
   status add(bytes_view octets);
-  // The next whole segment, without its length.
+  // The next whole segment, without its length. The caller wipes it.
   std::optional<bytes> next();
   bool has_partial() const { return start_ != buffer_.size(); }
 
  private:
+  void make_room(std::size_t size);
+
   bytes buffer_;
   std::size_t start_ = 0;  // of what has not been handed out yet
 };

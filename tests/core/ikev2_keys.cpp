@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include "core/ikev2/keys.hpp"
+#include "tests/core/ikev2_kdf_vectors.hpp"
 #include "tests/core/ikev2_key_vectors.hpp"
 #include "tests/support/hex.hpp"
 #include "tests/support/test_random.hpp"
@@ -81,6 +82,42 @@ TEST_CASE("keys: Child SA keys are those computed independently, with PFS and wi
     CHECK(to_hex(keys->initiator_integrity.view()) == known.initiator_integrity);
     CHECK(to_hex(keys->responder_encryption.view()) == known.responder_encryption);
     CHECK(to_hex(keys->responder_integrity.view()) == known.responder_integrity);
+  }
+}
+
+TEST_CASE("keys: IKE and Child SA keys are cut from the published KEYMAT") {
+  crypto::library library;
+  for (const auto& known : ikev2_kdf_vectors) {
+    INFO(known.source);
+    auto initiator_nonce = from_hex(known.initiator_nonce);
+    auto responder_nonce = from_hex(known.responder_nonce);
+    const std::size_t size = crypto::prf_size(known.prf), key = 20;  // a 128 bit key, its salt
+    // Hexadecimal: two characters an octet.
+    auto part = [](const char* keymat, std::size_t from, std::size_t count) {
+      return std::string{keymat + 2 * from, 2 * count};
+    };
+    ike_algorithms algorithms{encryption_algorithm::aes_gcm_16, 128, integrity_algorithm::none,
+                              known.prf, ke_method::modp_2048};
+    auto derived =
+        derive_ike_keys(library, algorithms, secret{from_hex(known.shared_secret)}, initiator_nonce,
+                        responder_nonce, known.initiator_spi, known.responder_spi);
+    REQUIRE(derived);
+    const auto& keys = derived->keys;
+    CHECK(to_hex(keys.sk_d.view()) == part(known.keymat, 0, size));
+    CHECK(to_hex(keys.sk_pi.view()) == part(known.keymat, size + 2 * key, size));
+    CHECK(to_hex(keys.sk_pr.view()) == part(known.keymat, 2 * size + 2 * key, size));
+    esp_algorithms esp{encryption_algorithm::aes_gcm_16, 128, integrity_algorithm::none,
+                       ke_method::none, false};
+    for (bool with_ke : {false, true}) {
+      const auto* keymat = with_ke ? known.child_keymat_with_ke : known.child_keymat;
+      secret shared;
+      if (with_ke) shared = secret{from_hex(known.new_shared_secret)};
+      auto child = derive_child_keys(library, known.prf, keys.sk_d, esp, shared, initiator_nonce,
+                                     responder_nonce);
+      REQUIRE(child);
+      CHECK(to_hex(child->initiator_encryption.view()) == part(keymat, 0, key));
+      CHECK(to_hex(child->responder_encryption.view()) == part(keymat, key, key));
+    }
   }
 }
 

@@ -80,6 +80,29 @@ bool is_temporary(const wire::payloads& payloads) {
   return wire::find_notify(payloads, notify_type::temporary_failure) != nullptr;
 }
 
+result<ke_method> wanted_method(const wire::notify_payload& refused,
+                                const std::vector<ke_method>& offered) {
+  reader in{refused.data};
+  auto method = static_cast<ke_method>(in.u16());
+  if (!in.ok() || std::find(offered.begin(), offered.end(), method) == offered.end())
+    return {errc::invalid_ke_payload, "peer wants " + text_of(method) + ", not offered"};
+  return method;
+}
+
+result<bool> key_exchange_rounds::wants_another(const wire::payloads& response) {
+  constexpr int rounds_max = 3;
+  const auto* refused = wire::find_notify(response, notify_type::invalid_ke_payload);
+  if (refused) {
+    auto wanted = wanted_method(*refused, offered_);
+    if (!wanted) return wanted.failure();
+    if (++rounds_ == rounds_max) return {errc::limit_exceeded, "INVALID_KE_PAYLOAD"};
+    method_ = *wanted;
+    return true;
+  }
+  if (auto failure = refusal(response)) return *failure;
+  return false;
+}
+
 void add_nat_detection(wire::payloads& payloads, const flow_context& context,
                        std::uint64_t initiator_spi, std::uint64_t responder_spi,
                        const endpoint& local, const endpoint& remote, bool feign) {

@@ -19,6 +19,30 @@ notify_type notify_for(errc code);
 std::optional<error> refusal(const wire::payloads& payloads);
 bool is_temporary(const wire::payloads& payloads);
 
+// The method that N(INVALID_KE_PAYLOAD) asks for (§1.2, §1.3). Errors: invalid_ke_payload if it is
+// none of those offered.
+result<ke_method> wanted_method(const wire::notify_payload& refused,
+                                const std::vector<ke_method>& offered);
+
+// The initiator of a CREATE_CHILD_SA exchange guesses a method; the peer may want another of those
+// offered. Bounded, so that a peer cannot keep us generating keys.
+class key_exchange_rounds {
+ public:
+  // `first` none: no key exchange, and none that the peer could ask for.
+  key_exchange_rounds(std::vector<ke_method> offered, ke_method first)
+      : offered_{std::move(offered)}, method_{first} {}
+
+  ke_method method() const { return method_; }
+  // Is the request to be sent again, with what method() is then? Errors: what the response refuses
+  // (refusal), invalid_ke_payload, limit_exceeded.
+  result<bool> wants_another(const wire::payloads& response);
+
+ private:
+  std::vector<ke_method> offered_;
+  ke_method method_;
+  int rounds_ = 0;
+};
+
 // NAT_DETECTION_SOURCE_IP and _DESTINATION_IP for a message from `local` to `remote` (§2.23).
 // `feign`: the source is made not to fit, so that both sides encapsulate.
 void add_nat_detection(wire::payloads& payloads, const flow_context& context,

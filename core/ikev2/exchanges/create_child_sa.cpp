@@ -52,8 +52,6 @@ constexpr row rows[] = {
 };
 static_assert(is_unambiguous(rows));
 
-constexpr int rounds_max = 3;  // of INVALID_KE_PAYLOAD
-
 std::vector<ke_method> pfs_methods(const config::child_config& child) {
   auto methods = ke_methods(child.proposals);
   std::erase(methods, ke_method::none);
@@ -88,7 +86,7 @@ flow initiate_create_child_sa(flow_context context, sa_snapshot_ptr sa, child_co
     return ended(sa, child_not_created{child->name, std::move(reason), rekeyed, later, at_peer});
   };
   auto methods = pfs_methods(*child);
-  auto method = methods.empty() ? ke_method::none : methods.front();
+  key_exchange_rounds rounds{methods, methods.empty() ? ke_method::none : methods.front()};
   auto own_nonce = make_nonce(*context.random);
   auto allocate = spi_request(*sa);
   auto allocated = co_await offload(std::move(allocate));
@@ -97,10 +95,9 @@ flow initiate_create_child_sa(flow_context context, sa_snapshot_ptr sa, child_co
 
   std::optional<crypto::key_exchange> own;
   std::optional<msg_digest> md;
-  for (int round = 0; !md; ++round) {
-    if (round == rounds_max) co_return failed({errc::limit_exceeded, "INVALID_KE_PAYLOAD"});
-    if (method != ke_method::none) {
-      crypto::generate_key_exchange_job job{method};
+  while (!md) {
+    if (rounds.method() != ke_method::none) {
+      crypto::generate_key_exchange_job job{rounds.method()};
       auto generated = co_await offload(job);
       if (!generated) co_return failed(generated.failure());
       own.emplace(std::move(generated->own));
@@ -110,17 +107,9 @@ flow initiate_create_child_sa(flow_context context, sa_snapshot_ptr sa, child_co
         compose_request(*sa, *child, rekeyed, own_spi, own_nonce, own ? &*own : nullptr)};
     auto response = co_await offload(std::move(request));
     if (!response) co_return failed(response.failure());
-    if (const auto* wanted =
-            wire::find_notify(response->payloads, notify_type::invalid_ke_payload)) {
-      reader in{wanted->data};
-      method = static_cast<ke_method>(in.u16());
-      if (!in.ok() || std::find(methods.begin(), methods.end(), method) == methods.end())
-        co_return failed({errc::invalid_ke_payload, "peer wants " + text_of(method)});
-      continue;
-    }
-    if (auto refused = refusal(response->payloads))
-      co_return failed(*refused, is_temporary(response->payloads));
-    md.emplace(std::move(*response));
+    auto again = rounds.wants_another(response->payloads);
+    if (!again) co_return failed(again.failure(), is_temporary(response->payloads));
+    if (!*again) md.emplace(std::move(*response));
   }
 
   const auto* peer_nonce = wire::find<wire::nonce_payload>(md->payloads);

@@ -75,16 +75,6 @@ wire::payloads compose_request(const flow_context& context, const ike_sa_model& 
   return payloads;
 }
 
-// The method that INVALID_KE_PAYLOAD asks for, if we offered it (§1.2).
-result<ke_method> wanted_method(const wire::notify_payload& refused, const ike_sa_model& sa) {
-  reader in{refused.data};
-  auto method = static_cast<ke_method>(in.u16());
-  auto offered = ke_methods(sa.connection->config->proposals);
-  if (!in.ok() || std::find(offered.begin(), offered.end(), method) == offered.end())
-    return {errc::invalid_ke_payload, "peer wants " + text_of(method) + ", not offered"};
-  return method;
-}
-
 // Cookies and INVALID_KE_PAYLOAD may alternate; more rounds than this are an attack (§2.6.1).
 constexpr int rounds_max = 5;
 
@@ -122,7 +112,7 @@ flow initiate_ike_sa_init(flow_context context, sa_snapshot_ptr sa) {
     }
     if (const auto* refused =
             wire::find_notify(response->payloads, notify_type::invalid_ke_payload)) {
-      auto wanted = wanted_method(*refused, *sa);
+      auto wanted = wanted_method(*refused, methods);
       if (!wanted) co_return ended(sa, ike_failed{wanted.failure(), {}});
       if (*wanted == method)
         co_return ended(sa,

@@ -44,8 +44,6 @@ constexpr row rows[] = {
 };
 static_assert(is_unambiguous(rows));
 
-constexpr int rounds_max = 3;  // of INVALID_KE_PAYLOAD
-
 bytes encode_ike_spi(std::uint64_t spi) {
   writer out;
   out.u64(spi);
@@ -72,37 +70,29 @@ flow initiate_ike_rekey(flow_context context, sa_snapshot_ptr sa) {
   const auto& proposals = sa->connection->config->proposals;
   auto methods = ke_methods(proposals);
   // The method in use first: the peer is known to accept it.
-  auto method = sa->algorithms.key_exchange;
-  if (std::find(methods.begin(), methods.end(), method) == methods.end()) method = methods.front();
+  auto first = sa->algorithms.key_exchange;
+  if (std::find(methods.begin(), methods.end(), first) == methods.end()) first = methods.front();
+  key_exchange_rounds rounds{std::move(methods), first};
   auto own_nonce = make_nonce(*context.random);
   auto own_spi = make_ike_spi(*context.random);
   auto offered = offer(proposals, encode_ike_spi(own_spi));
 
   std::optional<crypto::key_exchange> own;
   std::optional<msg_digest> md;
-  for (int round = 0; !md; ++round) {
-    if (round == rounds_max) co_return failed({errc::limit_exceeded, "INVALID_KE_PAYLOAD"});
-    crypto::generate_key_exchange_job job{method};
+  while (!md) {
+    crypto::generate_key_exchange_job job{rounds.method()};
     auto generated = co_await offload(job);
     if (!generated) co_return failed(generated.failure());
     own.emplace(std::move(generated->own));
     send_request request{
         exchange_type::create_child_sa,
         payloads_of(wire::security_association_payload{offered}, wire::nonce_payload{own_nonce},
-                    wire::key_exchange_payload{method, own->public_value()})};
+                    wire::key_exchange_payload{own->method(), own->public_value()})};
     auto response = co_await offload(std::move(request));
     if (!response) co_return failed(response.failure());
-    if (const auto* wanted =
-            wire::find_notify(response->payloads, notify_type::invalid_ke_payload)) {
-      reader in{wanted->data};
-      method = static_cast<ke_method>(in.u16());
-      if (!in.ok() || std::find(methods.begin(), methods.end(), method) == methods.end())
-        co_return failed({errc::invalid_ke_payload, "peer wants " + text_of(method)});
-      continue;
-    }
-    if (auto refused = refusal(response->payloads))
-      co_return failed(*refused, is_temporary(response->payloads));
-    md.emplace(std::move(*response));
+    auto again = rounds.wants_another(response->payloads);
+    if (!again) co_return failed(again.failure(), is_temporary(response->payloads));
+    if (!*again) md.emplace(std::move(*response));
   }
 
   // From here on the peer has the new SA.
@@ -117,7 +107,7 @@ flow initiate_ike_rekey(flow_context context, sa_snapshot_ptr sa) {
   if (!chosen) co_return out_of_step(chosen.failure());
   auto peer_spi = decode_ike_spi(chosen->answer.spi);
   if (!peer_spi) co_return out_of_step(peer_spi.failure());
-  if (peer_ke->method != method || chosen->ike.key_exchange != method)
+  if (peer_ke->method != own->method() || chosen->ike.key_exchange != own->method())
     co_return out_of_step({errc::invalid_ke_payload, "IKE SA rekey response"});
   crypto::derive_shared_secret_job derive{std::move(*own), peer_ke->data};
   auto shared = co_await offload(std::move(derive));

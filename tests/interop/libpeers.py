@@ -1,17 +1,18 @@
 """Two IKE daemons in two network namespaces, driven by swanctl. Standard library only."""
 
 import atexit
-import ctypes
 import os
 import re
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
-import time
 
 from libvici import Vici
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+
+from libprograms import IMAGOD, READY, Program, imagod_command, not_built, run, wait_until  # noqa: E402
 
 CHARON = "/usr/sbin/charon-systemd"
 PLUGINS = ("random nonce openssl aes sha1 sha2 hmac kdf gcm pem pkcs1 pkcs8 x509 pubkey constraints "
@@ -27,23 +28,6 @@ SKIPPED = 77
 
 def other(name):
     return NAMES[1 - NAMES.index(name)]
-
-
-def run(*command, environment=None, is_checked=True, timeout=30):
-    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False,
-                          stdin=subprocess.DEVNULL, env=environment)
-    if is_checked and done.returncode != 0:
-        raise AssertionError(f"{' '.join(command)} ended with {done.returncode}: {done.stdout}{done.stderr}")
-    return done
-
-
-def wait_until(is_true, what, seconds_max=15):
-    deadline = time.monotonic() + seconds_max
-    while not (found := is_true()):
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {seconds_max} s: {what}")
-        time.sleep(0.02)
-    return found
 
 
 def why_not_here(needs_charon):
@@ -67,15 +51,7 @@ def why_not_here(needs_charon):
     return None
 
 
-def imagod_path():
-    return os.path.join(os.environ.get("IMAGO_BUILD_DIR", "build/dev"), "daemon", "imagod")
-
-
 # -- the daemons
-
-
-def die_with_parent():
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
 class Daemon:
@@ -89,43 +65,34 @@ class Daemon:
         if credentials:
             credentials.install(name, self.folder)
         self.vici = os.path.join(self.folder, "vici")
-        self.log_path = os.path.join(self.folder, "log")
         self.configuration = os.path.join(self.folder, "swanctl.conf")
         with open(self.configuration, "w", encoding="utf-8") as file:
             file.write(text)
-        self.process = None
+        self.program = None
         self.environment = {**os.environ, "SWANCTL_DIR": self.folder,
                             "STRONGSWAN_CONF": os.path.join(lab.folder, "strongswan.conf")}
 
-    def spawn(self, command, environment=None):
-        with open(self.log_path, "a", encoding="utf-8") as log:
-            self.process = subprocess.Popen(
-                self.lab.inside(self.name, *command), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                start_new_session=True, preexec_fn=die_with_parent, env=environment)
+    def spawn(self, command, ready):
+        """Starts it and waits until its log says that it is `ready`."""
+        self.program = Program(self.lab.inside(self.name, *command), start_new_session=True, env=self.environment)
+        self.program.wait_for(ready, READY_SECONDS_MAX)
+
+    @property
+    def process(self):
+        return self.program.process
 
     def log(self):
-        with open(self.log_path, encoding="utf-8", errors="replace") as log:
-            return log.read()
+        return self.program.said if self.program else ""
 
     def wait_for_log(self, pattern, seconds_max=15):
-        return wait_until(lambda: re.search(pattern, self.log()), f"'{pattern}' in the log of {self.name}", seconds_max)
-
-    def is_running(self):
-        return self.process is not None and self.process.poll() is None
+        return self.program.wait_for(pattern, seconds_max)
 
     def stop(self):
         """Ends it, returns how it ended."""
-        if self.is_running():
-            self.process.terminate()
-            try:
-                self.process.wait(END_SECONDS_MAX)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
-        return self.process.returncode if self.process else None
+        return self.program.end(seconds_max=END_SECONDS_MAX) if self.program else None
 
     def swanctl(self, *options, is_checked=True):
-        return run("swanctl", *options, "--uri", f"unix://{self.vici}", environment=self.environment,
+        return run("swanctl", *options, "--uri", f"unix://{self.vici}", env=self.environment,
                    is_checked=is_checked)
 
     def initiate(self, child="net", is_checked=True):
@@ -152,11 +119,8 @@ class Daemon:
 
 class Imagod(Daemon):
     def start(self):
-        self.spawn((imagod_path(), "--config", self.configuration, "--control", f"unix://{self.vici}",
-                    "--backend", "user-esp", "--log-level", os.environ.get("IMAGO_LOG_LEVEL", "2")))
-        wait_until(lambda: "imagod: ready" in self.log() or not self.is_running(), "imagod is ready", READY_SECONDS_MAX)
-        if not self.is_running():
-            raise AssertionError(f"imagod ended at once: {self.log()}")
+        self.spawn(imagod_command(self.configuration, f"unix://{self.vici}", "user-esp", "--log-level",
+                                  os.environ.get("IMAGO_LOG_LEVEL", "2")), READY)
         return self
 
 
@@ -175,8 +139,7 @@ class Charon(Daemon):
   {self.settings}
   plugins {{ vici {{ socket = unix://{self.vici} }} }}
   filelog {{ l {{
-    path = {self.log_path}
-    append = yes
+    path = stderr
     flush_line = yes
     default = 1
     ike = 2
@@ -187,10 +150,7 @@ class Charon(Daemon):
 }}
 """)
         self.environment["STRONGSWAN_CONF"] = path
-        self.spawn((CHARON,), environment=self.environment)
-        wait_until(lambda: os.path.exists(self.vici) or not self.is_running(), "charon is ready", READY_SECONDS_MAX)
-        if not self.is_running():
-            raise AssertionError(f"charon ended at once: {self.log()}")
+        self.spawn((CHARON,), r"spawning \d+ worker threads")
         self.swanctl("--load-all")
         return self
 
@@ -309,8 +269,8 @@ def interrupted(_number, _frame):
 def prepare(needs_charon):
     """Ends the program as skipped where the host does not allow it; else cares for the end."""
     reason = why_not_here(needs_charon)
-    if reason is None and not os.access(imagod_path(), os.X_OK):
-        sys.exit(f"{imagod_path()} is not built")
+    if reason is None and (missing := not_built(IMAGOD)):
+        sys.exit(missing)
     if reason:
         print(f"{os.path.basename(sys.argv[0])}: {reason}")
         sys.exit(SKIPPED)

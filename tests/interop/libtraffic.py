@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 
-from libpeers import INSIDE, wait_until
+from libpeers import INSIDE
 
 CLONE_NEWNET = 0x40000000
 
@@ -83,6 +83,7 @@ class Flood:
 
     PORT = 7007
     INTERVAL_SECONDS = 0.002
+    ANSWER_SECONDS_MAX = 15
     DRAIN_SECONDS_MAX = 3
 
     def __init__(self, lab, addresses=None):
@@ -91,6 +92,7 @@ class Flood:
         self.sender = enter_and(lab.namespace("west"), lambda: udp_socket(addresses["west"], 0))
         self.echoer = enter_and(lab.namespace("east"), lambda: udp_socket(addresses["east"], self.PORT))
         self.sent, self.arrived, self.answered = 0, set(), set()
+        self.changed = threading.Condition()  # of what is answered
         self.sending, self.reading = threading.Event(), threading.Event()
         self.threads = [threading.Thread(target=work, daemon=True) for work in (self.send, self.echo, self.read)]
 
@@ -107,8 +109,8 @@ class Flood:
             self.wait_for_answers(50)  # after the last step, too
         self.sending.clear()
         self.threads[0].join()
-        with contextlib.suppress(AssertionError):
-            wait_until(lambda: len(self.answered) == self.sent, "all answers", self.DRAIN_SECONDS_MAX)
+        with self.changed:
+            self.changed.wait_for(lambda: len(self.answered) == self.sent, self.DRAIN_SECONDS_MAX)
         self.reading.clear()
         for thread in self.threads[1:]:
             thread.join()
@@ -116,8 +118,10 @@ class Flood:
         self.echoer.close()
 
     def wait_for_answers(self, count):
-        wanted = len(self.answered) + count
-        wait_until(lambda: len(self.answered) >= wanted, f"{count} answers through the tunnel")
+        with self.changed:
+            wanted = len(self.answered) + count
+            if not self.changed.wait_for(lambda: len(self.answered) >= wanted, self.ANSWER_SECONDS_MAX):
+                raise AssertionError(f"{count} answers through the tunnel: not within {self.ANSWER_SECONDS_MAX} s")
 
     def send(self):
         while self.sending.is_set():
@@ -136,7 +140,10 @@ class Flood:
     def read(self):
         while self.reading.is_set():
             with contextlib.suppress(OSError):
-                self.answered.add(self.sender.recv(200)[:4])
+                octets = self.sender.recv(200)
+                with self.changed:
+                    self.answered.add(octets[:4])
+                    self.changed.notify_all()
 
     @property
     def lost(self):

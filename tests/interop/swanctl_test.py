@@ -5,26 +5,20 @@ Two imagod in two network namespaces joined by veth. East has everything from it
 empty and gets all it knows from swanctl, which then does what an operator would do.
 """
 
-import ctypes
 import os
 import re
 import shutil
-import signal
-import subprocess
 import sys
 import tempfile
-import threading
-import time
 import unittest
 
-BUILD = os.environ.get("IMAGO_BUILD_DIR") or os.path.join(
-    os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "build", "dev")
-IMAGOD = os.path.join(BUILD, "daemon", "imagod")
-IMAGOCTL = os.path.join(BUILD, "tools", "imagoctl")
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+
+from libprograms import IMAGOCTL, IMAGOD, READY, Program, imagod_command, not_built, run, wait_until  # noqa: E402
+
 WIRE = {"west": "192.0.2.1", "east": "192.0.2.2"}
 INSIDE = {"west": "10.1.0.1", "east": "10.2.0.1"}
 NETWORK = {"west": "10.1.0.0/24", "east": "10.2.0.0/24"}
-SECONDS_MAX = 20
 
 EAST = """\
 connections {{
@@ -110,72 +104,14 @@ WEST_FILE = "connections {\n" + OWNED + "}\n"
 def missing():
     if os.geteuid() != 0:
         return "network namespaces want root"
-    for program in (IMAGOD, IMAGOCTL):
-        if not os.access(program, os.X_OK):
-            return f"{program} is not built"
+    if reason := not_built(IMAGOD, IMAGOCTL):
+        return reason
     for tool in ("swanctl", "ip", "ping", "openssl"):
         if not shutil.which(tool):
             return f"the program '{tool}' is missing; ./dev setup installs it"
-    if subprocess.run(["unshare", "--net", "true"], capture_output=True, check=False).returncode != 0:
+    if run("unshare", "--net", "true", is_checked=False).returncode != 0:
         return "network namespaces are not allowed here"
     return None if os.path.exists("/dev/net/tun") else "there is no /dev/net/tun"
-
-
-def die_with_parent():
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
-
-
-def run(*command, check=True, **options):
-    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS_MAX, check=False,
-                          stdin=subprocess.DEVNULL, **options)
-    if check and done.returncode != 0:
-        raise AssertionError(f"{command} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
-    return done
-
-
-class Output:
-    """A program that runs until it is ended, and what it says meanwhile."""
-
-    def __init__(self, command):
-        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                        stderr=subprocess.STDOUT, text=True, errors="backslashreplace",
-                                        preexec_fn=die_with_parent)
-        self.said = ""
-        self.has_ended = False
-        self.changed = threading.Condition()
-        self.thread = threading.Thread(target=self.listen, daemon=True)
-        self.thread.start()
-
-    def listen(self):
-        for line in self.process.stdout:
-            with self.changed:
-                self.said += line
-                self.changed.notify_all()
-        with self.changed:
-            self.has_ended = True
-            self.changed.notify_all()
-
-    def has_said(self, pattern):
-        with self.changed:
-            return re.search(pattern, self.said) is not None
-
-    def wait_for(self, pattern):
-        with self.changed:
-            self.changed.wait_for(lambda: self.has_ended or re.search(pattern, self.said), SECONDS_MAX)
-            if not re.search(pattern, self.said):
-                raise AssertionError(f"no {pattern!r} in:\n{self.said}")
-
-    def end(self):
-        """Its exit code."""
-        self.process.terminate()
-        try:
-            code = self.process.wait(SECONDS_MAX)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            code = self.process.wait()
-        self.thread.join(SECONDS_MAX)
-        self.process.stdout.close()
-        return code
 
 
 class Host:
@@ -227,31 +163,31 @@ class Host:
             shutil.copy(self.path(what), self.path("swanctl", name, what))
 
     def start_daemon(self, end):
-        self.daemons[end] = Output(
-            ["ip", "netns", "exec", self.namespace(end), IMAGOD, "--config", self.path(f"{end}.conf"), "--control",
-             self.uri(end), "--backend", "user-esp"])
+        self.daemons[end] = Program(
+            ["ip", "netns", "exec", self.namespace(end),
+             *imagod_command(self.path(f"{end}.conf"), self.uri(end), "user-esp")])
 
     def wait_until_ready(self):
         for daemon in self.daemons.values():
-            daemon.wait_for("(?m)^imagod: ready$")
+            daemon.wait_for(READY)
 
     def end(self):
         codes = {end: daemon.end() for end, daemon in self.daemons.items()}
         for end in WIRE:
-            run("ip", "netns", "delete", self.namespace(end), check=False)
+            run("ip", "netns", "delete", self.namespace(end), is_checked=False)
         return codes
 
     def listener(self, *arguments):
-        return Output(["stdbuf", "-oL", "swanctl", *arguments, "--uri", self.uri("west")])
+        return Program(["stdbuf", "-oL", "swanctl", *arguments, "--uri", self.uri("west")])
 
-    def swanctl(self, *arguments, check=True):
+    def swanctl(self, *arguments, is_checked=True):
         environment = dict(os.environ, SWANCTL_DIR=self.path("swanctl"), LC_ALL="C")
-        return run("swanctl", *arguments, "--uri", self.uri("west"), check=check, env=environment)
+        return run("swanctl", *arguments, "--uri", self.uri("west"), is_checked=is_checked, env=environment)
 
-    def load_all(self, more="", check=True):
+    def load_all(self, more="", is_checked=True):
         text = WEST.format(wire=WIRE, network=NETWORK, more=more)
         self.write("swanctl/swanctl.conf", text)
-        return self.swanctl("--load-all", "--file", self.path("swanctl", "swanctl.conf"), check=check)
+        return self.swanctl("--load-all", "--file", self.path("swanctl", "swanctl.conf"), is_checked=is_checked)
 
     def ping(self):
         return run("ip", "netns", "exec", self.namespace("west"), "ping", "-n", "-c", "3", "-i", "0.05", "-W", "5",
@@ -274,7 +210,7 @@ class Swanctl(unittest.TestCase):
         cls.host.load_all()
 
     def tearDown(self):
-        self.host.swanctl("--terminate", "--ike", "mine", "--timeout", "5", check=False)
+        self.host.swanctl("--terminate", "--ike", "mine", "--timeout", "5", is_checked=False)
 
     def initiate(self):
         return self.host.swanctl("--initiate", "--child", "net", "--timeout", "10")
@@ -310,13 +246,13 @@ class Swanctl(unittest.TestCase):
         self.assertNotRegex(self.host.swanctl("--list-conns").stdout, r"(?m)^other: IKEv2")
 
     def test_what_the_daemons_file_loaded_stays_the_files(self):
-        done = self.host.load_all(OWNED, check=False)
+        done = self.host.load_all(OWNED, is_checked=False)
         self.assertNotEqual(done.returncode, 0)
         self.assertIn("belongs to the configuration file", done.stdout + done.stderr)
         self.assertRegex(self.host.swanctl("--list-conns").stdout, r"(?m)^owned: IKEv2")
 
     def test_a_bad_option_is_named(self):
-        done = self.host.load_all(OTHER.replace("remote_addrs", "nonsense"), check=False)
+        done = self.host.load_all(OTHER.replace("remote_addrs", "nonsense"), is_checked=False)
         self.assertNotEqual(done.returncode, 0)
         self.assertIn("unknown option: nonsense, config discarded", done.stdout + done.stderr)
 
@@ -354,21 +290,16 @@ class Swanctl(unittest.TestCase):
         self.initiate()
         before = self.counters()[0]
         self.assertIn("rekey completed successfully", self.host.swanctl("--rekey", "--child", "net").stdout)
-        self.wait_until(lambda: self.counters()[0] != before)
+        wait_until(lambda: self.counters()[0] != before, "a new Child SA")
         self.host.ping()
         number = self.ike_sa_number()
         self.assertIn("rekey completed successfully", self.host.swanctl("--rekey", "--ike", "mine").stdout)
-        self.wait_until(lambda: self.ike_sa_number() != number)
+        wait_until(lambda: self.ike_sa_number() != number, "a new IKE SA")
         self.host.ping()
 
     def ike_sa_number(self):
         numbers = re.findall(r"mine: #(\d+), ESTABLISHED", self.host.swanctl("--list-sas").stdout)
         return numbers[-1] if numbers else None
-
-    def wait_until(self, holds):
-        until = time.monotonic() + SECONDS_MAX
-        while not holds():
-            self.assertLess(time.monotonic(), until, self.host.daemons["west"].said)
 
     def test_log_and_events_are_followed(self):
         log, monitor = self.host.listener("--log"), self.host.listener("--monitor-sa")
@@ -378,18 +309,18 @@ class Swanctl(unittest.TestCase):
         for _ in range(20):
             self.initiate()
             self.host.swanctl("--terminate", "--ike", "mine", "--timeout", "5")
-            if log.has_said("established") and monitor.has_said("mine"):
+            if log.find("established") and monitor.find("mine"):
                 break
         log.wait_for(r"\[IKE\].*established")
         monitor.wait_for(r"(?s)mine: #\d+")
 
     def test_failures_are_said(self):
-        done = self.host.swanctl("--initiate", "--child", "nothing", check=False)
+        done = self.host.swanctl("--initiate", "--child", "nothing", is_checked=False)
         self.assertNotEqual(done.returncode, 0)
         self.assertIn("CHILD_SA config 'nothing' not found", done.stdout + done.stderr)
-        done = self.host.swanctl("--terminate", "--ike", "nothing", check=False)
+        done = self.host.swanctl("--terminate", "--ike", "nothing", is_checked=False)
         self.assertIn("no matching SAs to terminate found", done.stdout + done.stderr)
-        done = self.host.swanctl("--rekey", "--ike", "nothing", check=False)
+        done = self.host.swanctl("--rekey", "--ike", "nothing", is_checked=False)
         self.assertIn("no matching SAs to rekey found", done.stdout + done.stderr)
 
     def test_the_other_lists(self):
@@ -403,7 +334,7 @@ class Swanctl(unittest.TestCase):
         number = self.ike_sa_number()
         self.assertIn(f"mine #{number}  ESTABLISHED", run(IMAGOCTL, "--uri", self.host.uri("west"), "status").stdout)
         run(IMAGOCTL, "--uri", self.host.uri("west"), "kill", "mine")
-        self.wait_until(lambda: self.host.swanctl("--list-sas").stdout.strip() == "")
+        wait_until(lambda: self.host.swanctl("--list-sas").stdout.strip() == "", "no SA is listed")
 
     def test_reload_settings_keeps_what_came_over_the_socket(self):
         self.host.swanctl("--reload-settings")

@@ -1,24 +1,21 @@
 #!/usr/bin/env python3
 """imagod's contract (command line, signals, exit codes, service manager) and imagoctl's exit codes."""
 
-import ctypes
 import json
 import os
 import re
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
-import threading
 import unittest
 
-BUILD = os.environ.get("IMAGO_BUILD_DIR") or os.path.join(
-    os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "build", "dev")
-IMAGOD = os.path.join(BUILD, "daemon", "imagod")
-IMAGOCTL = os.path.join(BUILD, "tools", "imagoctl")
-SECONDS_MAX = 30
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+
+from libprograms import IMAGOCTL, IMAGOD, READY, SECONDS_MAX, Program, imagod_command, not_built  # noqa: E402
+from libprograms import run as run_checked  # noqa: E402
+
 OWN_NETWORK = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "--net"]
 
 CONFIGURATION = """\
@@ -49,64 +46,22 @@ secrets {
 """
 
 
-def missing():
-    for program in (IMAGOD, IMAGOCTL):
-        if not os.access(program, os.X_OK):
-            return f"{program} is not built"
-    if subprocess.run(OWN_NETWORK + ["true"], capture_output=True, check=False).returncode != 0:
-        return "network namespaces are not allowed here"
-    return None
-
-
-def die_with_parent():
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-
-
 def run(*command):
-    return subprocess.run(command, capture_output=True, text=True, timeout=SECONDS_MAX, check=False,
-                          stdin=subprocess.DEVNULL)
+    return run_checked(*command, is_checked=False)
 
 
-class Daemon:
+def missing():
+    if reason := not_built(IMAGOD, IMAGOCTL):
+        return reason
+    return None if run(*OWN_NETWORK, "true").returncode == 0 else "network namespaces are not allowed here"
+
+
+class Daemon(Program):
     def __init__(self, folder, *options, environment=None):
-        self.uri = f"unix://{folder}/vici"
         # The shell brings lo up and then becomes the daemon.
-        command = OWN_NETWORK + ["sh", "-c", 'ip link set lo up && exec "$@"', "sh", IMAGOD, "--config",
-                                 f"{folder}/imago.conf", "--control", self.uri, "--backend", "fake", *options]
-        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-                                        preexec_fn=die_with_parent, env=dict(os.environ, **(environment or {})))
-        self.said = ""
-        self.has_ended = False
-        self.changed = threading.Condition()
-        self.thread = threading.Thread(target=self.listen, daemon=True)
-        self.thread.start()
-
-    def listen(self):
-        for line in self.process.stderr:
-            with self.changed:
-                self.said += line
-                self.changed.notify_all()
-        with self.changed:
-            self.has_ended = True
-            self.changed.notify_all()
-
-    def wait_for(self, pattern, count=1):
-        with self.changed:
-            self.changed.wait_for(lambda: self.has_ended or len(re.findall(pattern, self.said)) >= count, SECONDS_MAX)
-            if len(re.findall(pattern, self.said)) < count:
-                raise AssertionError(f"no {pattern!r} in:\n{self.said}")
-
-    def end(self, number=signal.SIGTERM):
-        if self.process.poll() is None:
-            self.process.send_signal(number)
-        try:
-            code = self.process.wait(SECONDS_MAX)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            code = self.process.wait()
-        self.thread.join(SECONDS_MAX)
-        self.process.stderr.close()
-        return code
+        shell = ["sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+        daemon = imagod_command(f"{folder}/imago.conf", f"unix://{folder}/vici", "fake", *options)
+        super().__init__(OWN_NETWORK + shell + daemon, env=dict(os.environ, **(environment or {})))
 
 
 class WithFolder(unittest.TestCase):
@@ -122,7 +77,7 @@ class WithFolder(unittest.TestCase):
     def start(self, *options, **more):
         daemon = Daemon(self.folder, *options, **more)
         self.addCleanup(daemon.end)
-        daemon.wait_for("(?m)^imagod: ready$")
+        daemon.wait_for(READY)
         return daemon
 
     def imagoctl(self, *arguments):

@@ -1,6 +1,7 @@
 #include "actors/actor_base.hpp"
 
 #include <cstdlib>
+#include <utility>
 
 #include <caf/actor_system.hpp>
 #include <caf/actor_system_config.hpp>
@@ -64,6 +65,8 @@ std::string what_of(const std::exception_ptr& thrown) {
   }
 }
 
+thread_local mail_interceptor* interceptor_of_thread = nullptr;
+
 }  // namespace
 
 actor_base::actor_base(caf::actor_config& config, static_text kind,
@@ -81,7 +84,16 @@ actor_base::actor_base(caf::actor_config& config, static_text kind,
 
 actor_base::~actor_base() { acquire(this); }
 
+mail_interceptor* actor_base::intercept_mail(mail_interceptor* interceptor) {
+  return std::exchange(interceptor_of_thread, interceptor);
+}
+
 void actor_base::enqueue(caf::mailbox_element_ptr what, caf::execution_unit* host) {
+  if (interceptor_of_thread) return interceptor_of_thread->on_mail(*this, std::move(what));
+  accept(std::move(what), host);
+}
+
+void actor_base::accept(caf::mailbox_element_ptr what, caf::execution_unit* host) {
   release(what.get());
   release(&mailbox_);
   caf::event_based_actor::enqueue(std::move(what), host);

@@ -17,6 +17,17 @@
 
 namespace imago::actors {
 
+class actor_base;
+
+// Takes the messages of one thread before they enter a mailbox, to deliver them in an order of its
+// own (actor_base::accept). Without one, which is how an engine runs, they enter at once.
+class mail_interceptor {
+ public:
+  virtual ~mail_interceptor() = default;
+  // `to` may have ended already.
+  virtual void on_mail(actor_base& to, caf::mailbox_element_ptr what) = 0;
+};
+
 class actor_base : public caf::event_based_actor {
  public:
   // `kind` is a literal, "ike_sa": the actor's name in CAF, in the census and in facts.
@@ -30,6 +41,10 @@ class actor_base : public caf::event_based_actor {
   // mailbox and reference counts order. Otherwise they only pass on.
   using caf::abstract_actor::enqueue;
   void enqueue(caf::mailbox_element_ptr what, caf::execution_unit* host) override;
+  // Into the mailbox, past any interceptor.
+  void accept(caf::mailbox_element_ptr what, caf::execution_unit* host);
+  // Of the calling thread; returns the one before. Not owned.
+  static mail_interceptor* intercept_mail(mail_interceptor* interceptor);
   resume_result resume(caf::execution_unit* host, std::size_t count_max) override;
   caf::invoke_message_result consume(caf::mailbox_element& what) override;
   bool cleanup(caf::error&& reason, caf::execution_unit* host) override;

@@ -37,6 +37,9 @@ class ike_sa final : public actor_base {
   caf::behavior make_behavior() override;
   void on_exit() override;
 
+  // For worlds and tests, where nothing runs meanwhile.
+  const ikev2::ike_sa_model& model() const { return model_; }
+
  private:
   struct running_exchange {
     exchange_handle handle;

@@ -1,0 +1,76 @@
+// User-space ESP as a data plane of a world: production's esp_processor without device, socket,
+// thread or clock of its own. Requests are carried out when submitted; replies leave at once.
+#pragma once
+
+#include <functional>
+
+#include "kernel_if/backend.hpp"
+#include "kernel_if/user_esp/esp_processor.hpp"
+
+namespace imago::world {
+
+class esp_plane final : public kernel_if::backend {
+ public:
+  using send_packet =
+      std::function<void(const endpoint& local, const endpoint& remote, bytes_view packet)>;
+  using receive_packet = std::function<void(bytes_view inner)>;
+
+  // `random` outlives it.
+  esp_plane(random_source& random, std::function<instant()> now, send_packet send,
+            receive_packet receive)
+      : now_{std::move(now)},
+        send_{std::move(send)},
+        receive_{std::move(receive)},
+        processor_{random} {}
+
+  std::string_view name() const override { return "user-esp"; }
+  kernel_if::capabilities capabilities() const override { return {true, true, true, true, 4096}; }
+  status start(kernel_if::backend_sink& sink) override {
+    sink_ = &sink;
+    return {};
+  }
+  void submit(kernel_if::request_id id, data_plane::request request) override {
+    if (!sink_) return;
+    auto reply = processor_.carry_out(std::move(request), now_(), outputs_);
+    give_out();
+    sink_->on_reply(id, std::move(reply));
+  }
+  void stop() override {
+    data_plane::request all{data_plane::flush{}};
+    (void)processor_.carry_out(std::move(all), now_(), outputs_);
+    outputs_.clear();
+    sink_ = nullptr;
+  }
+  void deliver_esp(const endpoint& local, const endpoint& remote, bytes_view packet) override {
+    processor_.on_esp_packet(local, remote, packet, now_(), outputs_);
+    give_out();
+  }
+  void send_inner(bytes_view packet) {
+    processor_.on_inner_packet(packet, now_(), outputs_);
+    give_out();
+  }
+
+  const kernel_if::user_esp::esp_processor& processor() const { return processor_; }
+  bool is_empty() const {
+    return processor_.sa_count() + processor_.larval_count() + processor_.policy_count() == 0;
+  }
+
+ private:
+  void give_out() {
+    kernel_if::user_esp::outputs now;
+    std::swap(now, outputs_);  // sending may come back here
+    for (const auto& one : now.esp) send_(one.local, one.remote, one.packet);
+    for (const auto& one : now.inner) receive_(one);
+    if (sink_)
+      for (auto& event : now.events) sink_->on_event(std::move(event));
+  }
+
+  std::function<instant()> now_;
+  send_packet send_;
+  receive_packet receive_;
+  kernel_if::user_esp::esp_processor processor_;
+  kernel_if::user_esp::outputs outputs_;
+  kernel_if::backend_sink* sink_ = nullptr;
+};
+
+}  // namespace imago::world

@@ -1,0 +1,152 @@
+// The mailroom: every message between actors lies here as a letter until somebody delivers it.
+//
+// It is what makes an order of deliveries a choice. A letter may be delivered when it is the oldest
+// of its channel, which is one sender to one receiver at one priority: FIFO per pair and nothing
+// more. On real threads a message sent later can arrive earlier elsewhere, and a sender can be
+// held up between two messages to different receivers.
+//
+// Production actors run unchanged: CAF's test coordinator holds their jobs, the mailroom takes
+// their mail (actor_base::intercept_mail). One mailroom per thread at a time.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <typeinfo>
+#include <vector>
+
+#include <caf/actor_system.hpp>
+#include <caf/execution_unit.hpp>
+#include <caf/scheduler/test_coordinator.hpp>
+
+#include "actors/actor_base.hpp"
+
+namespace imago::world {
+
+using letter_id = std::uint64_t;  // counts from 1 in the order of sending
+using party_id = std::uint32_t;   // an actor, or something outside that sends; 0: nobody
+
+struct party {
+  std::uint32_t host = 0;               // its place among the attached systems
+  const char* kind = "";                // "ike_sa"; of something outside: "wire", "crypto"
+  std::uint32_t number = 0;             // of that kind on that host, from 1
+  actors::actor_base* actor = nullptr;  // borrowed; null once it ended, or outside
+  caf::actor_addr address;              // tells whether it lives; null outside
+  bool is_started = false;
+  bool has_ended = false;
+};
+
+enum class letter_kind : std::uint8_t {
+  mail,
+  start,  // the actor's first activation: nothing else may be delivered before
+  ghost,  // mail for an actor that ended: it was destroyed, as CAF does; delivery does nothing
+};
+
+struct letter {
+  letter_id id = 0;
+  party_id from = 0, to = 0;
+  letter_kind kind{};
+  bool is_urgent = false;
+  bool is_held = false;                  // by a script: not deliverable
+  std::uint32_t sent_in = 0;             // number of the delivery during which it was sent; 0: none
+  const std::type_info* type = nullptr;  // of the message; null: one of CAF's own
+  caf::mailbox_element_ptr content;      // null for a start and a ghost
+  caf::strong_actor_ptr receiver;        // kept as a full mailbox keeps its actor
+};
+
+class mailroom final : private actors::mail_interceptor {
+ public:
+  mailroom();
+  ~mailroom() override;
+  mailroom(const mailroom&) = delete;
+  mailroom& operator=(const mailroom&) = delete;
+
+  // The system must use the testing scheduler. Returns the host's number. Attach before anything
+  // is spawned in it, detach() before it is destroyed.
+  std::uint32_t attach(caf::actor_system& system);
+  // Ends all actors of a host: what waits for them is destroyed, in the order of sending.
+  void detach(std::uint32_t host);
+
+  // Something that sends without being an actor: a wire, a crypto job, a data plane.
+  party_id add_outside(std::uint32_t host, const char* kind, std::uint32_t number = 0);
+  // What is sent while `act` runs comes from `who`, outside any delivery.
+  template <class Act>
+  void as(party_id who, Act act) {
+    auto before = std::exchange(sender_, who);
+    act();
+    sender_ = before;
+    collect_starts();
+  }
+
+  // --- deliveries ---
+  bool is_empty() const { return pending_ == 0; }
+  std::size_t pending() const { return pending_; }
+  // What may be delivered next, oldest first. Valid until the next call of anything.
+  const std::vector<const letter*>& deliverable();
+  // The oldest deliverable; null: none. Amortised O(1) without held letters.
+  const letter* oldest();
+  // Runs its receiver with just this letter. It must be deliverable.
+  void deliver(letter_id id);
+  const letter* find(letter_id id) const;
+  // All letters, of one receiver after the other.
+  void for_each(const std::function<void(const letter&)>& see) const;
+
+  // --- interference, for scripts ---
+  void hold(letter_id id, bool held = true);
+  void drop(letter_id id);
+  // A second one right behind. False: the message owns a move-only value and cannot be copied.
+  bool duplicate(letter_id id);
+  // Called for each letter when it is sent, with the letter already in its channel; may hold it.
+  std::function<void(letter&)> on_sent;
+
+  // --- names ---
+  const party& who(party_id id) const { return parties_[id]; }
+  party_id party_of(const caf::abstract_actor& actor) const;
+  // Its running number of deliveries, from 1; 0 before the first.
+  std::uint32_t delivered() const { return delivered_; }
+  std::vector<party_id> living(std::uint32_t host, std::string_view kind) const;
+
+ private:
+  class unit;  // CAF's execution unit of deliveries
+  struct cell;
+  struct host {
+    caf::actor_system* system = nullptr;
+    caf::scheduler::test_coordinator* scheduler = nullptr;
+    std::vector<party_id> by_actor_id;
+    std::vector<std::pair<const char*, std::uint32_t>> counts;  // of each kind
+    bool is_detached = false;
+  };
+
+  void on_mail(actors::actor_base& to, caf::mailbox_element_ptr what) override;
+  party_id party_for(actors::actor_base& actor);
+  host& host_of(const caf::actor_system& system);
+  void add(letter made);
+  void collect_starts();
+  void run(party_id who, caf::resumable& job);
+  void end(party_id who);
+  bool is_deliverable(const std::vector<letter>& letters, std::size_t index) const;
+  std::pair<party_id, std::size_t> place_of(letter_id id) const;
+  letter take(letter_id id);
+
+  actors::mail_interceptor* outer_ = nullptr;
+  std::vector<host> hosts_;
+  std::vector<party> parties_;                // by party_id
+  std::vector<std::vector<letter>> letters_;  // by receiver
+  std::vector<party_id> busy_;                // who has letters, perhaps with some who have none
+  std::deque<std::pair<letter_id, party_id>> order_;  // may name letters that are gone
+  std::vector<const letter*> deliverable_;
+  std::size_t pending_ = 0;
+  letter_id next_letter_ = 1;
+  party_id sender_ = 0;
+  std::uint32_t delivered_ = 0;
+  bool is_delivering_ = false;
+};
+
+// "kernel_request", "timer_due", "down", "start": the message's type. The text lives for ever.
+std::string_view name_of(const letter& what);
+// Can be sent twice: it owns nothing that cannot be copied.
+bool is_copyable(const letter& what);
+
+}  // namespace imago::world

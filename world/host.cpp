@@ -155,7 +155,10 @@ void host::start() {
     if (plane()) (void)plane()->start(*sink_);
     store_ = std::make_unique<engine_parts::credentials_store>(shared);
   });
-  if (!options_.configuration.connections.empty()) (void)load(options_.configuration);
+  if (options_.policy)
+    use_policy(options_.policy);
+  else if (!options_.configuration.connections.empty())
+    (void)load(options_.configuration);
 }
 
 kernel_if::backend* host::plane() const {
@@ -241,6 +244,7 @@ void host::tell_engine(Message what) {
 }
 
 void host::use_policy(ikev2::policy_ptr policy) {
+  in_.mail.as(user_, [&] { shared->demux.tell(update_policy{policy}); });
   tell_engine(replace_policy{std::move(policy), 0, {}});
 }
 

@@ -32,6 +32,7 @@ struct host_options {
   std::string name = "a";
   std::vector<ip_address> addresses;  // at least one
   ikev2::policy_parts configuration;  // loaded at the start
+  ikev2::policy_ptr policy;  // instead: one already built, which world after world may share
   // Retransmission, thresholds, lifetimes; clock, library and sinks are the world's.
   engine_options engine;
   data_plane_kind data_plane = data_plane_kind::fake;

@@ -22,6 +22,13 @@ class mailroom::unit final : public caf::execution_unit {
   caf::scheduler::test_coordinator& scheduler_;
 };
 
+namespace {
+std::uint64_t mixed(std::uint64_t one, std::uint64_t other) {
+  auto value = (one ^ (other * 0x9e3779b97f4a7c15)) * 0xbf58476d1ce4e5b9;
+  return value ^ (value >> 29);
+}
+}  // namespace
+
 mailroom::mailroom() : parties_(1), letters_(1) {
   outer_ = actors::actor_base::intercept_mail(this);
 }
@@ -42,6 +49,7 @@ party_id mailroom::add_outside(std::uint32_t host, const char* kind, std::uint32
   made.kind = kind;
   made.number = number;
   made.is_started = true;
+  made.lineage = mixed(mixed(host + 1, number), static_cast<std::uint64_t>(kind[0]));
   parties_.push_back(made);
   letters_.emplace_back();
   return static_cast<party_id>(parties_.size() - 1);
@@ -64,6 +72,7 @@ party_id mailroom::party_for(actors::actor_base& actor) {
   made.kind = actor.name();
   made.actor = &actor;
   made.address = actor.address();
+  made.lineage = mixed(parties_[sender_].lineage, ++parties_[sender_].made_count);
   auto count = std::find_if(host.counts.begin(), host.counts.end(),
                             [&](const auto& one) { return one.first == made.kind; });
   if (count == host.counts.end()) count = host.counts.insert(count, {made.kind, 0});
@@ -78,6 +87,10 @@ party_id mailroom::party_of(const caf::abstract_actor& actor) const {
     if (host.system == &actor.home_system())
       return actor.id() < host.by_actor_id.size() ? host.by_actor_id[actor.id()] : 0;
   return 0;
+}
+
+std::uint64_t mailroom::history_of(party_id who) const {
+  return mixed(parties_[who].lineage, parties_[who].deliveries);
 }
 
 std::vector<party_id> mailroom::living(std::uint32_t host, std::string_view kind) const {
@@ -106,6 +119,15 @@ void mailroom::on_mail(actors::actor_base& to, caf::mailbox_element_ptr what) {
     made.content = std::move(what);
   }
   add(std::move(made));
+}
+
+letter_id mailroom::add_act(party_id who, std::function<void()> act) {
+  letter made;
+  made.to = who;
+  made.kind = letter_kind::act;
+  made.act = std::move(act);
+  as(who, [&] { add(std::move(made)); });
+  return next_letter_ - 1;
 }
 
 void mailroom::add(letter made) {
@@ -224,7 +246,14 @@ letter mailroom::take(letter_id id) {
 void mailroom::deliver(letter_id id) {
   auto taken = take(id);
   ++delivered_;
+  ++parties_[taken.to].deliveries;
   if (taken.kind == letter_kind::ghost) return;
+  if (taken.kind == letter_kind::act) {
+    is_delivering_ = true;
+    as(taken.to, taken.act);
+    is_delivering_ = false;
+    return collect_starts();
+  }
   auto& actor = *parties_[taken.to].actor;
   is_delivering_ = true;
   auto before = std::exchange(sender_, taken.to);
@@ -239,9 +268,9 @@ void mailroom::deliver(letter_id id) {
     caf::intrusive_ptr_release(static_cast<caf::resumable*>(&actor));  // the letter holds it
   }
   run(taken.to, actor);
+  collect_starts();
   taken.receiver.reset();  // perhaps its last
   sender_ = before;
-  collect_starts();
   is_delivering_ = false;
 }
 
@@ -342,6 +371,7 @@ const table& known_messages() {
 
 std::string_view name_of(const letter& what) {
   if (what.kind == letter_kind::start) return "start";
+  if (what.kind == letter_kind::act) return "act";
   if (!what.type) return "down";  // the only one of CAF's own that our actors exchange
   auto at = known_messages().find(what.type);
   return at == known_messages().end() ? std::string_view{what.type->name()} : at->second.name;

@@ -31,6 +31,10 @@ using party_id = std::uint32_t;   // an actor, or something outside that sends; 
 struct party {
   std::uint32_t host = 0;               // its place among the attached systems
   const char* kind = "";                // "ike_sa"; of something outside: "wire", "crypto"
+  // Who it is, whatever else has happened: made of its maker\'s and of how many it had made before.
+  std::uint64_t lineage = 0;
+  std::uint32_t made_count = 0;  // of others
+  std::uint32_t deliveries = 0;
   std::uint32_t number = 0;             // of that kind on that host, from 1
   actors::actor_base* actor = nullptr;  // borrowed; null once it ended, or outside
   caf::actor_addr address;              // tells whether it lives; null outside
@@ -41,6 +45,7 @@ struct party {
 enum class letter_kind : std::uint8_t {
   mail,
   start,  // the actor's first activation: nothing else may be delivered before
+  act,    // something that happens to the world: a kill, a link that goes down
   ghost,  // mail for an actor that ended: it was destroyed, as CAF does; delivery does nothing
 };
 
@@ -54,6 +59,7 @@ struct letter {
   const std::type_info* type = nullptr;  // of the message; null: one of CAF's own
   caf::mailbox_element_ptr content;      // null for a start and a ghost
   caf::strong_actor_ptr receiver;        // kept as a full mailbox keeps its actor
+  std::function<void()> act;             // of an act
 };
 
 class mailroom final : private actors::mail_interceptor {
@@ -71,14 +77,19 @@ class mailroom final : private actors::mail_interceptor {
 
   // Something that sends without being an actor: a wire, a crypto job, a data plane.
   party_id add_outside(std::uint32_t host, const char* kind, std::uint32_t number = 0);
+  // A number of that party and of what was delivered to it so far: two runs that deliver the same
+  // to it give the same, whatever happens elsewhere.
+  std::uint64_t history_of(party_id who) const;
   // What is sent while `act` runs comes from `who`, outside any delivery.
   template <class Act>
   void as(party_id who, Act act) {
     auto before = std::exchange(sender_, who);
     act();
+    if (!is_delivering_) collect_starts();
     sender_ = before;
-    collect_starts();
   }
+  // Something that happens when it is delivered; `who` is outside (add_outside).
+  letter_id add_act(party_id who, std::function<void()> act);
 
   // --- deliveries ---
   bool is_empty() const { return pending_ == 0; }
@@ -104,6 +115,8 @@ class mailroom final : private actors::mail_interceptor {
   // --- names ---
   const party& who(party_id id) const { return parties_[id]; }
   party_id party_of(const caf::abstract_actor& actor) const;
+  // Who is being run, or speaks from outside; 0: nobody.
+  party_id sender() const { return sender_; }
   // Its running number of deliveries, from 1; 0 before the first.
   std::uint32_t delivered() const { return delivered_; }
   std::vector<party_id> living(std::uint32_t host, std::string_view kind) const;

@@ -43,9 +43,20 @@ host* world::find_host(std::string_view name) const {
 }
 
 void world::deliver(letter_id id) {
+  const auto* what = mail.find(id);
+  if (!what) return;
+  auto receiver = what->to;
+  if (before_delivery) before_delivery(*what);
+  seed_for(receiver);
   mail.deliver(id);
   if (options_.merges_journals) note_journal();
-  if (after_delivery) after_delivery();
+  if (after_delivery) after_delivery(receiver);
+}
+
+void world::seed_for(party_id receiver) {
+  const auto& party = mail.who(receiver);
+  options_.entropy->reseed(party.host,
+                           hosts_[party.host]->options().seed ^ mail.history_of(receiver));
 }
 
 bool world::step() {
@@ -96,6 +107,10 @@ bool world::run_until(const std::function<bool()>& holds, duration longest) {
       return false;
     }
   return true;
+}
+
+void world::happen(const char* name, std::function<void()> act) {
+  mail.add_act(mail.add_outside(0, name), std::move(act));
 }
 
 std::string world::name_of(party_id who) const {

@@ -35,6 +35,7 @@ class entropy_pool {
  public:
   // Seeded with `seed` when it is returned.
   std::shared_ptr<crypto::library> library(host_number host, std::uint64_t seed);
+  void reseed(host_number host, std::uint64_t seed) { sources_[host].context->reseed(seed); }
 
  private:
   struct source {
@@ -69,8 +70,12 @@ class world {
   bool pass_to_next_due(instant end);
   std::optional<instant> next_due() const;
 
-  // Called after each delivery.
-  std::function<void()> after_delivery;
+  // `act` happens at any time from now on: a delivery like others. `name` is a literal.
+  void happen(const char* name, std::function<void()> act);
+
+  // Called around each delivery.
+  std::function<void(const letter&)> before_delivery;
+  std::function<void(party_id receiver)> after_delivery;
 
   // "b.exchange.2", "a.wire", "a.user".
   std::string name_of(party_id who) const;
@@ -89,6 +94,9 @@ class world {
  private:
   friend class host;
   void note_journal();
+  // What an actor draws depends on its own history only, so that the order of deliveries to
+  // different actors makes no difference.
+  void seed_for(party_id receiver);
 
   world_options options_;
   std::shared_ptr<virtual_clock> time_;

@@ -289,6 +289,11 @@ std::optional<sa_id> fake_backend::outbound_sa_of(std::uint32_t reqid) const {
   return newest->id;
 }
 
+bool fake_backend::has_sa(const data_plane::sa_id& id) const {
+  std::lock_guard guard{mutex_};
+  return sas_.count(id) != 0;
+}
+
 std::vector<fake_sa> fake_backend::sas() const {
   std::lock_guard lock{mutex_};
   std::vector<fake_sa> list;

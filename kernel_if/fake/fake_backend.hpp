@@ -102,6 +102,7 @@ class fake_backend final : public backend {
 
   // --- what a test sees -------------------------------------------------------------------------
   std::vector<fake_sa> sas() const;
+  bool has_sa(const data_plane::sa_id& id) const;  // mature
   std::vector<data_plane::policy> policies() const;
   std::vector<fake_larval> larval() const;
   std::vector<std::string> submitted() const;  // names of all requests, in order

@@ -26,6 +26,8 @@ struct capabilities {
   bool esn = false;
   bool requires_udp_encapsulation = false;  // user-space ESP speaks only ESP in UDP
   std::uint32_t replay_window_max = 64;     // packets
+  bool has_kernel_options = false;          // marks, interface identifiers, hardware offload
+  bool has_time_lifetimes = false;          // lifetime::soft_seconds, hard_seconds
 };
 
 class backend {

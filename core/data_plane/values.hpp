@@ -29,13 +29,23 @@ struct sa_id {
   friend auto operator<=>(const sa_id&, const sa_id&) = default;
 };
 
+// A mark on packets inside this host: (packet's mark & mask) == value. Mask 0: none.
+struct packet_mark {
+  std::uint32_t value = 0;
+  std::uint32_t mask = 0;
+  friend auto operator<=>(const packet_mark&, const packet_mark&) = default;
+};
+
 // Limits after which an SA may not be used (hard) or asks to be replaced (soft). 0: none.
-// Time limits are the child_sa actor's; a data plane counts octets and packets.
+// Time limits are the child_sa actor's; those here, in seconds since the SA was installed, hold
+// also when nobody watches any more. Only where capabilities say so, else not_supported.
 struct lifetime {
   std::uint64_t soft_octets = 0;
   std::uint64_t hard_octets = 0;
   std::uint64_t soft_packets = 0;
   std::uint64_t hard_packets = 0;
+  std::uint64_t soft_seconds = 0;
+  std::uint64_t hard_seconds = 0;
   friend auto operator<=>(const lifetime&, const lifetime&) = default;
 };
 
@@ -62,6 +72,11 @@ struct sa_parameters {
   traffic_selectors remote_selectors;
   // Report sa_first_used once when the first packet is accepted; inbound only.
   bool reports_first_use = false;
+  // What only a kernel can do; elsewhere not_supported (see capabilities).
+  packet_mark mark{};          // only packets that carry it use this SA
+  packet_mark output_mark{};   // put on packets after they went through this SA
+  std::uint32_t if_id = 0;     // of an XFRM interface; 0: none
+  std::string offload_device;  // the interface whose hardware does the crypto; empty: none
 };
 
 // One entry of the SPD: what is sent from local to remote leaves by the newest outbound SA of
@@ -77,6 +92,8 @@ struct policy {
   // local_selectors where this host has one. Tunnel mode; in transport mode only where packets
   // do not come here by themselves (user-space ESP).
   bool installs_routes = true;
+  packet_mark mark{};  // as in sa_parameters
+  std::uint32_t if_id = 0;
   friend auto operator<=>(const policy&, const policy&) = default;
 };
 

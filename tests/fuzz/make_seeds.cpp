@@ -1,10 +1,12 @@
-// Writes the seeds of ike_message, payload, vici and exchange from the values that the tests use.
+// Writes the seeds of ike_message, payload, vici, exchange and xfrm_message from the values that
+// the tests use.
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
 
 #include "core/vici/message.hpp"
 #include "tests/core/wire_samples.hpp"
+#include "tests/kernel_if/xfrm_fixture.hpp"
 
 using namespace imago;
 
@@ -212,6 +214,32 @@ void write_exchanges(const files::path& folder) {
             {{rekey, esp_proposal(true), nonce, share, initiator, responder}});
 }
 
+void write_xfrm(const files::path& folder) {
+  using namespace imago::testing;
+  peer own{{at("192.0.2.2"), 4500}, net("10.2.0.0/16"), 2};
+  peer other{{at("2001:db8::1"), 4500}, net("10.1.0.0/16"), 1};
+  plan how;
+  auto name = own.outer.address;
+  write(folder / "acknowledged", acknowledgement_of(1, 0));
+  write(folder / "refused", refusal_with_text(2, 38, "Requested AEAD algorithm not found"));
+  write(folder / "dump-ended", dump_end(3));
+  write(folder / "larval", larval_answer(4, at("192.0.2.1"), name, 0xc0ffee01));
+  write(folder / "expired", expire_event(at("192.0.2.1"), name, 0xc0ffee01, true));
+  write(folder / "active", activity_event(other.outer.address, 0xc0ffee01));
+  write(folder / "mapped", mapping_event(name, 0xc0ffee01, {name, 4500}, {name, 1025}));
+  auto sa = parameters(how, data_plane::direction::inbound, own, own, 0xc0ffee01);
+  write(folder / "sa", xfrm::encode_sa(xfrm::sa_command::add, sa, {}, 5)->view());
+  auto entries = xfrm::entries_of(policy_between(how, own, other));
+  bytes dump;
+  for (const auto& one : *entries) {
+    append(dump, xfrm::encode_policy(xfrm::policy_command::add, one, 6).view());
+    write(folder / "acquire",
+          acquire_event(one.key.selector, 7, name, one.protection->destination));
+  }
+  append(dump, dump_end(6));
+  write(folder / "policies", dump);
+}
+
 }  // namespace
 
 int main(int count, char** arguments) {
@@ -224,5 +252,6 @@ int main(int count, char** arguments) {
   write_messages(corpus / "ike_message");
   write_vici(corpus / "vici");
   write_exchanges(corpus / "exchange");
+  write_xfrm(corpus / "xfrm_message");
   return 0;
 }

@@ -8,6 +8,9 @@ namespace {
 constexpr auto sweep_interval = std::chrono::seconds{1};
 // A back-end that says nothing for so long has lost the request.
 constexpr auto reply_wait_max = std::chrono::seconds{10};
+// SPIs are drawn from 2^32: one that is taken is bad luck, several mean something else.
+constexpr unsigned spi_tries_max = 8;
+constexpr unsigned question_tries_max = 3;
 
 const data_plane::sa_id* sa_of(const data_plane::event& event) {
   return std::visit(
@@ -61,13 +64,19 @@ void kernel::on_request(kernel_request& asked) {
   if (!backend_) return reply_to(entry, error{errc::not_supported, "no data plane"});
   if (pending_.size() >= limits::kernel_requests_max)
     return reply_to(entry, error{errc::queue_full, "kernel requests"});
-  if (const auto* allocate = std::get_if<data_plane::allocate_spi>(&request)) {
-    entry.allocates = true;
-    entry.creates = {data_plane::direction::inbound, allocate->local, 0};
+  if (auto* allocate = std::get_if<data_plane::allocate_spi>(&request)) {
+    // Named by us, so that a lost reply can be undone.
+    if (allocate->spi == 0) {
+      allocate->spi = choose_spi(allocate->local);
+      entry.tries_left = spi_tries_max - 1;
+    }
+    entry.allocates = *allocate;
+    entry.creates = {data_plane::direction::inbound, allocate->local, allocate->spi};
   } else if (const auto* install = std::get_if<data_plane::install_sa>(&request)) {
     entry.installs = true;
     entry.creates = install->sa.id;
     entry.policies = install->policies;
+    if (auto at = leases_.find(entry.creates); at != leases_.end()) at->second.is_installing = true;
   } else if (const auto* remove = std::get_if<data_plane::remove_sa>(&request)) {
     // The owner gives it back itself: its policies go with it.
     auto at = leases_.find(remove->id);
@@ -95,25 +104,68 @@ void kernel::on_reply(kernel_if::request_id id, data_plane::reply reply) {
   if (at == pending_.end()) return;  // answered twice
   auto entry = std::move(at->second);
   pending_.erase(at);
-  if (entry.undoes && reply.has_value()) {
-    submit({}, data_plane::remove_sa{entry.creates});
-    for (auto& policy : entry.policies) submit({}, data_plane::remove_policy{std::move(policy)});
-    return;
+  if (entry.undoes) {
+    if (!reply) return end_install(entry.creates);  // it was not
+    grant({}, entry.creates, std::move(entry.policies));
+    return take_back(entry.creates);
   }
+  if (!reply && entry.allocates && reply.failure().code == errc::already_exists &&
+      entry.tries_left > 0)
+    return allocate_another(std::move(entry));
   bool created = reply.has_value() && (entry.allocates || entry.installs);
   if (created && entry.allocates) {
     const auto* allocated = std::get_if<data_plane::spi_allocated>(&*reply);
     if (!allocated) return;
     entry.creates.spi = allocated->spi;
   }
-  // What was created for an asker that is gone, or that was told otherwise, is undone.
-  bool asker_lives =
-      entry.asker && !entry.is_abandoned && owners_.count(entry.asker.address()) != 0;
+  // What was created for an asker that is gone is undone.
+  bool asker_lives = entry.asker && owners_.count(entry.asker.address()) != 0;
   if (created) {
     grant(entry.asker, entry.creates, std::move(entry.policies));
     if (!asker_lives) take_back(entry.creates);
+  } else if (entry.installs) {
+    end_install(entry.creates);
   }
-  if (!entry.is_abandoned) reply_to(entry, std::move(reply));
+  reply_to(entry, std::move(reply));
+}
+
+data_plane::spi kernel::choose_spi(const ip_address& local) const {
+  for (;;) {
+    auto spi = static_cast<data_plane::spi>(shared_->library->number());
+    if (spi >= 256 && leases_.count({data_plane::direction::inbound, local, spi}) == 0) return spi;
+  }
+}
+
+void kernel::allocate_another(pending entry) {
+  --entry.tries_left;
+  entry.allocates->spi = entry.creates.spi = choose_spi(entry.allocates->local);
+  auto request = *entry.allocates;
+  submit(std::move(entry), request);
+}
+
+// It failed, or was not done at all. A larval SA may be left of an owner that died meanwhile.
+void kernel::end_install(const data_plane::sa_id& id) {
+  auto at = leases_.find(id);
+  if (at == leases_.end()) return;
+  at->second.is_installing = false;
+  if (owners_.count(at->second.owner) == 0) take_back(id);
+}
+
+// The reply is lost: was it done? Requests are carried out in order, so whatever is asked now comes
+// after.
+void kernel::undo(pending lost) {
+  if (lost.allocates) {
+    // Unless the data plane refused it because we have that SPI already.
+    if (leases_.count(lost.creates) == 0) submit({}, data_plane::remove_sa{lost.creates});
+    return;
+  }
+  if (lost.undoes && lost.tries_left == 0) return end_install(lost.creates);
+  pending question;
+  question.undoes = true;
+  question.tries_left = lost.undoes ? lost.tries_left - 1 : question_tries_max - 1;
+  question.creates = lost.creates;
+  question.policies = std::move(lost.policies);
+  submit(std::move(question), data_plane::query_sa{lost.creates});
 }
 
 void kernel::reply_to(const pending& entry, data_plane::reply reply) {
@@ -140,6 +192,7 @@ void kernel::grant(const caf::actor& owner, const data_plane::sa_id& id,
   auto& lease = leases_[id];
   lease.owner = owner ? owner.address() : caf::actor_addr{};
   lease.policies = std::move(policies);
+  lease.is_installing = false;
   if (auto at = owners_.find(lease.owner); at != owners_.end()) at->second.insert(id);
 }
 
@@ -170,41 +223,26 @@ void kernel::on_down(const caf::down_msg& down) {
   if (at == owners_.end()) return;
   auto ids = std::move(at->second);
   owners_.erase(at);  // requests of its still in flight find no owner when they are answered
-  for (const auto& id : ids) take_back(id);
+  for (const auto& id : ids)
+    if (auto known = leases_.find(id); known != leases_.end() && !known->second.is_installing)
+      take_back(id);
 }
 
-// Requests that the back-end lost: their askers are told, a late success is undone.
+// Requests that the back-end lost: their askers are told, what was done all the same is undone.
 void kernel::on_sweep() {
   auto now = shared_->time->now();
   std::vector<pending> lost;
   for (auto at = pending_.begin(); at != pending_.end();) {
-    auto& entry = at->second;
-    auto age = now - entry.submitted_at;
-    if (age < reply_wait_max) {
+    if (now - at->second.submitted_at < reply_wait_max) {
       ++at;
-    } else if (!entry.is_abandoned && (entry.allocates || entry.installs)) {
-      reply_to(entry, error{errc::data_plane_lost, "no reply"});
-      if (entry.installs) {
-        lost.push_back(std::move(entry));
-        at = pending_.erase(at);
-        continue;
-      }
-      entry.is_abandoned = true;  // remembered once more as long, to undo what comes late
-      entry.submitted_at = now;
-      ++at;
-    } else {
-      if (!entry.is_abandoned) reply_to(entry, error{errc::data_plane_lost, "no reply"});
-      at = pending_.erase(at);
+      continue;
     }
+    reply_to(at->second, error{errc::data_plane_lost, "no reply"});
+    if (at->second.allocates || at->second.installs || at->second.undoes)
+      lost.push_back(std::move(at->second));
+    at = pending_.erase(at);
   }
-  // Was it done, and only the answer lost? Requests are carried out in order: this one comes after.
-  for (auto& entry : lost) {
-    pending question;
-    question.undoes = true;
-    question.creates = entry.creates;
-    question.policies = std::move(entry.policies);
-    submit(std::move(question), data_plane::query_sa{entry.creates});
-  }
+  for (auto& entry : lost) undo(std::move(entry));
   if (!pending_.empty()) sweep_.arm(address(), sweep_interval);
 }
 

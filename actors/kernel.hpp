@@ -31,14 +31,18 @@ class kernel final : public actor_base {
     std::uint64_t asker_id = 0;
     data_plane::sa_id creates;  // of an allocate_spi or install_sa; destination any if nothing
     std::vector<data_plane::policy> policies;
-    bool allocates = false, installs = false;
-    bool undoes = false;  // asks whether what it `creates` is there, to remove it
+    std::optional<data_plane::allocate_spi> allocates;
+    bool installs = false;
+    bool undoes = false;      // asks whether what it `creates` is there, to remove it
+    unsigned tries_left = 0;  // with another SPI, or with the same question
     instant submitted_at;
-    bool is_abandoned = false;  // the asker was told data_plane_lost; a late reply is undone
   };
   struct lease {
     caf::actor_addr owner;
     std::vector<data_plane::policy> policies;
+    // An install_sa for it is on its way. If the owner dies meanwhile, what to take back is known
+    // only when it is answered, or given up.
+    bool is_installing = false;
   };
 
   void on_request(kernel_request& request);
@@ -49,6 +53,10 @@ class kernel final : public actor_base {
   void on_sweep();
 
   void submit(pending entry, data_plane::request request);
+  data_plane::spi choose_spi(const ip_address& local) const;
+  void allocate_another(pending entry);
+  void undo(pending lost);
+  void end_install(const data_plane::sa_id& id);
   void grant(const caf::actor& owner, const data_plane::sa_id& id,
              std::vector<data_plane::policy> policies);
   void take_back(const data_plane::sa_id& id);  // removes the SA and its policies

@@ -82,7 +82,10 @@ class table_data_plane final : public imago::kernel_if::backend {
   }
 
  private:
-  reply carry_out(allocate_spi&) { return spi_allocated{++held_->last_spi}; }
+  // The engine names the SPI that it wants.
+  reply carry_out(allocate_spi& asked) {
+    return spi_allocated{asked.spi != 0 ? asked.spi : ++held_->last_spi};
+  }
   reply carry_out(install_sa& asked) {
     std::printf("%s:   %s, %s\n", owner_.c_str(), text_of(asked.sa.id).c_str(),
                 text_of(asked.sa.encryption).c_str());

@@ -103,6 +103,9 @@ struct policy {
 struct allocate_spi {
   ip_address local;  // the receiving end
   ip_address remote;
+  // The SPI to take: already_exists if an inbound SA has it, bad_value if reserved. Who names it
+  // can undo the allocation even if the reply is lost. 0: the data plane chooses.
+  data_plane::spi spi = 0;
 };
 // Inbound: promotes the larval SA of that SPI (no_such_sa if there is none), then releases what
 // waited, in order. Outbound: becomes the SA that its reqid's policies use. Policies, if any, are

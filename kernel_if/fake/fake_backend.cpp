@@ -144,11 +144,13 @@ std::optional<fault> fake_backend::take_fault(std::string_view request) {
 // --- requests ------------------------------------------------------------------------------------
 
 data_plane::reply fake_backend::carry_out(allocate_spi& request) {
-  sa_id id;
-  do {
+  auto is_used = [this](const sa_id& id) { return sas_.count(id) != 0 || larval_.count(id) != 0; };
+  auto id = inbound_id(request.local, request.spi);
+  if (id.spi != 0 && id.spi < 256) return {errc::bad_value, text_of(id)};
+  if (id.spi != 0 && is_used(id)) return {errc::already_exists, text_of(id)};
+  while (id.spi < 256 || is_used(id))
     id = inbound_id(request.local,
                     options_.random ? static_cast<spi>(options_.random->number()) : next_spi_++);
-  } while (id.spi < 256 || sas_.count(id) != 0 || larval_.count(id) != 0);
   larval_[id] = {id, request.remote};
   return spi_allocated{id.spi};
 }

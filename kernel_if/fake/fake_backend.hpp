@@ -68,7 +68,8 @@ class fake_backend final : public backend {
   struct options {
     kernel_if::capabilities capabilities{true, true, true, false, 4096};
     bool holds_replies = false;
-    random_source* random = nullptr;  // of SPIs; null: count up from first_spi
+    // Of SPIs that a request leaves to the data plane; null: count up from first_spi.
+    random_source* random = nullptr;
     data_plane::spi first_spi = 0xc0000001;
   };
   fake_backend() : fake_backend(options{}) {}

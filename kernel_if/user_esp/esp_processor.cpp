@@ -42,8 +42,11 @@ data_plane::reply esp_processor::carry_out(request&& request, instant now, outpu
 }
 
 data_plane::reply esp_processor::perform(allocate_spi&& request, instant, outputs&) {
-  auto number = sad_.choose_spi(random_);
-  sad_.add_larval({direction::inbound, request.local, number}, request.remote);
+  auto number = request.spi != 0 ? request.spi : sad_.choose_spi(random_);
+  data_plane::sa_id id{direction::inbound, request.local, number};
+  if (number < 256) return {errc::bad_value, text_of(id)};
+  if (sad_.has_inbound(number)) return {errc::already_exists, text_of(id)};
+  sad_.add_larval(id, request.remote);
   return spi_allocated{number};
 }
 

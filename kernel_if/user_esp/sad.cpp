@@ -8,10 +8,14 @@ using data_plane::direction;
 using data_plane::sa_id;
 using data_plane::spi;
 
+bool sad::has_inbound(spi number) const {
+  return inbound_.count(number) + larval_.count(number) != 0;
+}
+
 spi sad::choose_spi(random_source& random) const {
   for (;;) {
     auto number = static_cast<spi>(random.number());
-    if (number >= 256 && inbound_.count(number) == 0 && larval_.count(number) == 0) return number;
+    if (number >= 256 && !has_inbound(number)) return number;
   }
 }
 

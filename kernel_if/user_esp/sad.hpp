@@ -37,6 +37,8 @@ struct larval_sa {
 
 class sad {
  public:
+  // Larval ones count.
+  bool has_inbound(data_plane::spi spi) const;
   // A random SPI that no inbound SA has: 256 or more (RFC 4303 §2.1).
   data_plane::spi choose_spi(random_source& random) const;
   void add_larval(const data_plane::sa_id& id, const ip_address& remote);

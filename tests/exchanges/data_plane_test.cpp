@@ -153,6 +153,69 @@ TEST_CASE("data plane: a lost reply is given up, and what was done is undone") {
     }
 }
 
+TEST_CASE("data plane: an SPI whose reply is lost is given back") {
+  for (bool of_a : {true, false}) {
+    INFO("allocate_spi of " << (of_a ? "a" : "b"));
+    pair both{brisk()};
+    auto& side = of_a ? both.a : both.b;
+    side.plane->inject_fault({"allocate_spi", 1, fault_action::lose_reply, {}});
+    auto command = both.a.initiate();
+    both.run_until_quiet();
+    CHECK(side.plane->larval().size() == 1);
+    both.advance(60s);
+    CHECK(both.a.answers->is_answered(command));
+    CHECK(side.plane->larval().empty());
+    both.check_agreement();
+    close_all(both);
+  }
+}
+
+TEST_CASE("data plane: an SPI that is taken is replaced by another") {
+  pair both{brisk()};
+  for (auto* side : {&both.a, &both.b})
+    side->plane->inject_fault({"allocate_spi", 1, fault_action::refuse, errc::already_exists});
+  both.establish();
+  both.check_agreement();
+  CHECK(both.a.only()->children.size() == 1);
+  close_all(both);
+}
+
+TEST_CASE("data plane: a data plane that has no SPI left is believed after some tries") {
+  pair both{brisk()};
+  both.a.plane->inject_fault({"allocate_spi", 0, fault_action::refuse, errc::already_exists});
+  auto command = both.a.initiate();
+  both.run_until_quiet();
+  CHECK(both.a.answers->is_answered(command));
+  CHECK(!both.a.answers->result_of(command));
+  both.a.plane->clear_faults();
+  both.advance(30s);
+  close_all(both);
+}
+
+TEST_CASE(
+    "data plane: the exchange is killed and the reply to its install_sa lost: all is undone") {
+  // What happens to the question whether it was installed.
+  for (auto question : {std::optional<fault_action>{}, std::optional{fault_action::lose_request},
+                        std::optional{fault_action::lose_reply}})
+    for (auto installing : {fault_action::lose_reply, fault_action::lose_request}) {
+      INFO("install_sa " << static_cast<int>(installing) << ", query_sa "
+                         << (question ? static_cast<int>(*question) : -1));
+      pair both{brisk()};
+      both.b.plane->inject_fault({"install_sa", 1, installing, {}});
+      if (question) both.b.plane->inject_fault({"query_sa", 1, *question, {}});
+      both.a.initiate();
+      both.run_until_quiet();  // b waits for its data plane
+      bool is_installed = installing == fault_action::lose_reply;
+      CHECK(both.b.plane->sas().size() == (is_installed ? 1 : 0));
+      CHECK(both.b.plane->policies().size() == (is_installed ? 1 : 0));
+      both.on_wire = [](wire_datagram&) { return false; };
+      for (const auto& one : both.b.living("exchange"))
+        caf::anon_send<caf::message_priority::high>(one, actors::kill{});
+      both.advance(60s);
+      both.check_empty();
+    }
+}
+
 TEST_CASE("data plane: a lost request is given up") {
   for (const auto* request : {"allocate_spi", "install_sa"})
     for (bool of_a : {true, false}) {

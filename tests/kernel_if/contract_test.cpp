@@ -105,6 +105,29 @@ TEST_CASE("contract: SPIs are never reserved and never given twice while in use"
   });
 }
 
+TEST_CASE("contract: an SPI that the request names is the one given, or none is") {
+  with_each([](subject& s) {
+    auto named = [&](data_plane::spi spi) {
+      return data_plane::allocate_spi{s.own.outer.address, s.other.outer.address, spi};
+    };
+    auto reply = s.ask(named(0xc0ffee01));
+    REQUIRE(reply.has_value());
+    auto* allocated = std::get_if<data_plane::spi_allocated>(&*reply);
+    REQUIRE(allocated);
+    CHECK(allocated->spi == 0xc0ffee01);
+    CHECK(s.refusal(named(0xc0ffee01)) == errc::already_exists);
+    CHECK(s.refusal(named(255)) == errc::bad_value);
+    auto id = s.inbound(0xc0ffee01).id;
+    CHECK(s.ask(data_plane::install_sa{s.inbound(0xc0ffee01), {}}).has_value());
+    CHECK(s.refusal(named(0xc0ffee01)) == errc::already_exists);
+    CHECK(s.ask(data_plane::remove_sa{id}).has_value());
+    // Given back before it was installed, too.
+    CHECK(s.ask(named(0xc0ffee01)).has_value());
+    CHECK(s.ask(data_plane::remove_sa{id}).has_value());
+    CHECK(s.refusal(data_plane::install_sa{s.inbound(0xc0ffee01), {}}) == errc::no_such_sa);
+  });
+}
+
 TEST_CASE("contract: an inbound SA promotes its larval SA, once") {
   with_each([](subject& s) {
     auto spi = s.allocate();

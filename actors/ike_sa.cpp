@@ -89,6 +89,7 @@ void ike_sa::on_exit() {
   outgoing_.reset();
   incoming_.reset();
   held_response_.reset();
+  held_request_.reset();
   model_ = {};
   connection_ = {};
   successors_.clear();
@@ -217,6 +218,11 @@ void ike_sa::want(ikev2::task_kind kind, data_plane::spi inbound_spi) {
   on_run_task(asked);
 }
 
+bool ike_sa::is_response_due() const {
+  auto at = peer_exchange_ ? exchanges_.find(*peer_exchange_) : exchanges_.end();
+  return at != exchanges_.end() && at->second.is_committed;
+}
+
 void ike_sa::pump() {
   bool ready =
       model_.state == ikev2::sa_state::established || model_.state == ikev2::sa_state::rekeyed;
@@ -227,6 +233,9 @@ void ike_sa::pump() {
     return close({errc::cancelled, "terminated before it was established"}, false, true);
   }
   while (ready && !own_exchange_ && !tasks_.empty() && !is_closed_) {
+    // What we ask may be about what the peer learns from that response: it leaves first.
+    if (is_response_due()) return;
+    if (awaits_children() && tasks_.front().kind != ikev2::task_kind::delete_ike) return;
     auto task = std::move(tasks_.front());
     tasks_.pop_front();
     if (auto begun = ikev2::begin(model_, task); !begun) {
@@ -277,6 +286,7 @@ void ike_sa::on_commit(commit_exchange& commit) {
     if (own_exchange_ == commit.exchange) own_exchange_.reset();
     if (peer_exchange_ == commit.exchange) peer_exchange_.reset();
     release_response();
+    release_request();
     return pump();
   }
   at->second.is_committed = true;
@@ -314,8 +324,7 @@ void ike_sa::on_exchange_ended(std::uint64_t number) {
       child->second.handle.tell(activate_child{});
   if (closing_) {
     // The answer to the peer's Delete of this IKE SA leaves before it ends.
-    auto answering = peer_exchange_ ? exchanges_.find(*peer_exchange_) : exchanges_.end();
-    if (answering != exchanges_.end() && answering->second.is_committed) return;
+    if (is_response_due()) return;
     auto reason = *closing_;
     return close(reason, closing_by_peer_,
                  closing_wanted_ || closing_by_peer_ || model_.state == ikev2::sa_state::rekeyed);
@@ -324,6 +333,7 @@ void ike_sa::on_exchange_ended(std::uint64_t number) {
     finish_command(ended.task->command, {});
   if (model_.state == ikev2::sa_state::auth_sent && ended.type == exchange_type::ike_sa_init)
     return start_auth();
+  release_request();
   pump();
 }
 
@@ -451,6 +461,8 @@ void ike_sa::on_adopt(adopt_children& adopted) {
   }
   for (auto& task : adopted.tasks) on_run_task(task);
   publish();
+  release_request();
+  pump();
 }
 
 }  // namespace imago::actors

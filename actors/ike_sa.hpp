@@ -44,6 +44,7 @@ class ike_sa final : public actor_base {
   struct running_exchange {
     exchange_handle handle;
     bool is_ours = false;
+    bool has_response = false;        // ours: it works on the peer's response
     bool is_committed = false;        // its outcome is durable, its leases pass on
     std::optional<ikev2::task> task;  // ours, other than the initial ones
     std::uint32_t message_id = 0;     // of the peer's request
@@ -92,6 +93,12 @@ class ike_sa final : public actor_base {
   void on_adopt(adopt_children& adopted);
   void on_update_policy(const ikev2::policy_ptr& policy);
   ikev2::sa_snapshot_ptr snapshot() const;
+  // A successor whose predecessor has not handed over yet: nothing but its own end concerns it.
+  bool awaits_children() const {
+    return !is_current_ && model_.state == ikev2::sa_state::established;
+  }
+  bool is_response_due() const;
+  bool must_wait(const ikev2::msg_digest& request) const;
   bool is_known_child(data_plane::spi spi) const { return children_.count(spi) != 0; }
 
   // --- ike_sa_packets.cpp: the wire ---
@@ -101,6 +108,7 @@ class ike_sa final : public actor_base {
   void on_request(ikev2::msg_digest md);
   void on_response(ikev2::msg_digest md);
   void release_response();
+  void release_request();
   void leave_last_answer();
   void refuse_request(const ikev2::msg_digest& md, const error& why);
   void send_request(std::uint64_t exchange, ikev2::send_request request);
@@ -158,6 +166,8 @@ class ike_sa final : public actor_base {
   std::optional<outstanding_request> outstanding_;
   // Answered meanwhile, but the peer's request came before it: its exchange, and the digest.
   std::optional<std::pair<std::uint64_t, ikev2::msg_digest>> held_response_;
+  // The peer's request that came while our exchange works on a response which came before it.
+  std::optional<ikev2::msg_digest> held_request_;
   std::optional<stored_response> stored_;
   bytes first_request_datagram_;  // of the peer's request being worked on
   ikev2::fragment_assembler request_fragments_, response_fragments_;

@@ -69,9 +69,11 @@ void ike_sa::send_request(std::uint64_t exchange, ikev2::send_request request) {
         ikev2::init_material{datagrams->front(), {}, {}, {}});
   }
   outstanding_ = {exchange, request.exchange, message_id, std::move(*datagrams), 0};
+  if (auto at = exchanges_.find(exchange); at != exchanges_.end()) at->second.has_response = false;
   send_datagrams(outstanding_->datagrams);
   retransmit_timer_.arm(address(), ikev2::retransmission_delay(shared_->options.retransmission, 0,
                                                                *shared_->library));
+  release_request();
 }
 
 void ike_sa::retransmit() {
@@ -215,7 +217,7 @@ void ike_sa::on_protected_packet(const packet& what, const wire::header& header)
       return note_drop("response not expected", what);
   } else {
     if (header.message_id != next_peer_message_id_) return note_drop("outside the window", what);
-    if (peer_exchange_) return note_drop("request already worked on", what);
+    if (peer_exchange_ || held_request_) return note_drop("request already worked on", what);
   }
   auto opened = ikev2::open_message(*incoming_, what.octets);
   if (!opened) return note_drop(name_of(opened.failure().code).data(), what);
@@ -254,7 +256,22 @@ void ike_sa::on_protected_packet(const packet& what, const wire::header& header)
     on_request(std::move(md));
 }
 
+bool ike_sa::must_wait(const ikev2::msg_digest& request) const {
+  // The order of the socket is the order of effects: the peer has sent the response that we still
+  // work on before this, and may speak of what it made (delete or rekey the new Child SA).
+  auto own = own_exchange_ ? exchanges_.find(*own_exchange_) : exchanges_.end();
+  if (own != exchanges_.end() && own->second.has_response) return true;
+  if (!awaits_children()) return false;
+  // The peer's successor has its Child SAs already, ours gets them in a moment.
+  const auto* deletion = wire::find<wire::delete_payload>(request.payloads);
+  return !deletion || deletion->protocol != protocol_id::ike;
+}
+
 void ike_sa::on_request(ikev2::msg_digest md) {
+  if (must_wait(md)) {
+    held_request_.emplace(std::move(md));
+    return;
+  }
   auto row = ikev2::match(model_.state, md);
   if (!row) return refuse_request(md, row.failure());
   running_exchange entry;
@@ -292,7 +309,15 @@ void ike_sa::release_response() {
   held_response_.reset();
   auto at = exchanges_.find(number);
   if (at == exchanges_.end()) return;
+  at->second.has_response = true;
   at->second.handle.tell(receive_response{own(result<ikev2::msg_digest>{std::move(md)})});
+}
+
+void ike_sa::release_request() {
+  if (!held_request_ || is_closed_) return;
+  auto md = std::move(*held_request_);
+  held_request_.reset();
+  on_request(std::move(md));
 }
 
 // A request that no row takes is answered without an exchange (§2.21).

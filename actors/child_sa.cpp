@@ -48,6 +48,8 @@ caf::behavior child_sa::make_behavior() {
         if (!is_installing_) std::exchange(replaced_, {}).tell(stop_child_sa{true});
       },
       [this](const change_owner& change) {
+        if (change.number < hand_over_) return;
+        hand_over_ = change.number;
         demonitor(owner_.address());
         owner_ = ike_sa_handle{change.ike_sa};
         monitor(owner_.actor());

@@ -30,6 +30,7 @@ class child_sa final : public actor_base {
 
   services_ptr shared_;
   ike_sa_handle owner_;
+  std::uint64_t hand_over_ = 0;  // number of the last
   std::shared_ptr<const ikev2::child_sa_model> model_;
   data_plane::sa_id inbound_, outbound_;
   std::optional<endpoint> encap_local_;

@@ -240,7 +240,7 @@ void ike_sa::hand_over(const ike_sa_handle& successor,
   for (auto& model : children) {
     auto at = children_.find(model.inbound_spi);
     if (at == children_.end()) continue;
-    at->second.handle.tell(change_owner{successor.actor()});
+    at->second.handle.tell(change_owner{successor.actor(), shared_->new_id()});
     adoption.children.push_back(
         {std::move(model), at->second.handle.actor(), std::move(at->second.status)});
     children_.erase(at);

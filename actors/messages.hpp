@@ -154,6 +154,8 @@ struct stop_replaced {
 };
 struct change_owner {  // the IKE SA was rekeyed
   caf::actor ike_sa;
+  std::uint64_t number =
+      0;  // of the hand-over; grows, so that an older one that comes late is known
 };
 
 // --- kernel ---

@@ -70,7 +70,7 @@ void print(const row& one) {
   fmt::print("\r{:<26} {:<11} {:>9} schedules {:>6} deliveries {:>7.0f} a second  {}\n",
              one.what->name, name_of(one.how), result.schedules, result.longest,
              static_cast<double>(result.schedules) / std::max(result.seconds, 1e-9),
-             result.found         ? "VIOLATED: " + result.found->what
+             result.found        ? "VIOLATED: " + result.found->what
              : result.is_covered ? "all there are"
                                  : "holds");
   if (result.found)
@@ -80,14 +80,10 @@ void print(const row& one) {
 }
 
 nlohmann::json json_of(const row& one) {
-  nlohmann::json out{{"scenario", one.what->name},
-                     {"strategy", name_of(one.how)},
-                     {"schedules", one.result.schedules},
-                     {"cut_short", one.result.cut_short},
-                     {"deliveries", one.result.deliveries},
-                     {"longest", one.result.longest},
-                     {"covered", one.result.is_covered},
-                     {"seconds", one.result.seconds}};
+  nlohmann::json out{{"scenario", one.what->name},          {"strategy", name_of(one.how)},
+                     {"schedules", one.result.schedules},   {"cut_short", one.result.cut_short},
+                     {"deliveries", one.result.deliveries}, {"longest", one.result.longest},
+                     {"covered", one.result.is_covered},    {"seconds", one.result.seconds}};
   if (one.result.found) {
     out["violation"] = one.result.found->what;
     out["schedule"] = text_of(one.result.found->reduced);
@@ -129,8 +125,10 @@ int explore_all(const std::vector<const scenario*>& chosen, const std::vector<st
 int main(int argc, char** argv) {
   wishes asked;
   CLI::App app{
-      "Tries the orders in which messages may be delivered, in scenarios of two production engines, and "
-      "checks what must hold in each. Exit status: 0 everything holds, 1 something does not, 2 usage."};
+      "Tries the orders in which messages may be delivered, in scenarios of two production "
+      "engines, and "
+      "checks what must hold in each. Exit status: 0 everything holds, 1 something does not, 2 "
+      "usage."};
   app.add_option("scenario", asked.scenarios, "which (default: all); --list names them");
   app.add_flag("--list", asked.lists, "names the scenarios and ends");
   app.add_option("--strategy", asked.how, "exhaustive, random, pct or all")
@@ -139,7 +137,8 @@ int main(int argc, char** argv) {
   app.add_option("--schedules", asked.schedules, "at most so many of each (default: no limit)");
   app.add_option("--seed", asked.seed, "of random and pct");
   app.add_option("--depth", asked.depth, "of pct: the number of ordering constraints of a bug");
-  app.add_option("--replay", asked.replayed, "one schedule of one scenario: in-order, or STEP:CHOICE ...");
+  app.add_option("--replay", asked.replayed,
+                 "one schedule of one scenario: in-order, or STEP:CHOICE ...");
   app.add_flag("--journal", asked.with_journal, "with --replay: also what the engines say");
   app.add_flag("--json", asked.as_json, "data instead of text");
   try {

@@ -82,9 +82,9 @@ party_id mailroom::party_for(actors::actor_base& actor) {
   return slot = static_cast<party_id>(parties_.size() - 1);
 }
 
-party_id mailroom::party_of(const caf::abstract_actor& actor) const {
+party_id mailroom::party_of(const caf::actor_addr& actor) const {
   for (const auto& host : hosts_)
-    if (host.system == &actor.home_system())
+    if (actor && host.system == &actor.home_system())
       return actor.id() < host.by_actor_id.size() ? host.by_actor_id[actor.id()] : 0;
   return 0;
 }
@@ -109,6 +109,9 @@ void mailroom::on_mail(actors::actor_base& to, caf::mailbox_element_ptr what) {
   made.to = party_for(to);
   made.is_urgent = what->is_high_priority();
   if (what->content().size() != 0) made.type = what->content().type(0).second;
+  // Who ends says so itself, after all else that it said; also when asked afterwards.
+  if (made.type == nullptr && what->content().match_elements<caf::down_msg>())
+    made.from = party_of(what->content().get_as<caf::down_msg>(0).source);
   // For somebody who ended: destroyed here, after all is in order; that may send again.
   caf::mailbox_element_ptr doomed;
   if (parties_[made.to].has_ended) {
@@ -132,7 +135,7 @@ letter_id mailroom::add_act(party_id who, std::function<void()> act) {
 
 void mailroom::add(letter made) {
   made.id = next_letter_++;
-  made.from = sender_;
+  if (made.from == 0) made.from = sender_;
   made.sent_in = is_delivering_ ? delivered_ : 0;
   auto& letters = letters_[made.to];
   if (letters.empty()) busy_.push_back(made.to);

@@ -29,8 +29,8 @@ using letter_id = std::uint64_t;  // counts from 1 in the order of sending
 using party_id = std::uint32_t;   // an actor, or something outside that sends; 0: nobody
 
 struct party {
-  std::uint32_t host = 0;               // its place among the attached systems
-  const char* kind = "";                // "ike_sa"; of something outside: "wire", "crypto"
+  std::uint32_t host = 0;  // its place among the attached systems
+  const char* kind = "";   // "ike_sa"; of something outside: "wire", "crypto"
   // Who it is, whatever else has happened: made of its maker\'s and of how many it had made before.
   std::uint64_t lineage = 0;
   std::uint32_t made_count = 0;  // of others
@@ -114,7 +114,7 @@ class mailroom final : private actors::mail_interceptor {
 
   // --- names ---
   const party& who(party_id id) const { return parties_[id]; }
-  party_id party_of(const caf::abstract_actor& actor) const;
+  party_id party_of(const caf::actor_addr& actor) const;  // 0: never seen
   // Who is being run, or speaks from outside; 0: nobody.
   party_id sender() const { return sender_; }
   // Its running number of deliveries, from 1; 0 before the first.

@@ -33,7 +33,6 @@ class actor_base : public caf::event_based_actor {
   // `kind` is a literal, "ike_sa": the actor's name in CAF, in the census and in facts.
   actor_base(caf::actor_config& config, static_text kind, const std::shared_ptr<census>& counted,
              std::shared_ptr<journal> facts);
-  ~actor_base() override;
 
   const char* name() const override { return kind_.view().data(); }
 
@@ -48,6 +47,8 @@ class actor_base : public caf::event_based_actor {
   resume_result resume(caf::execution_unit* host, std::size_t count_max) override;
   caf::invoke_message_result consume(caf::mailbox_element& what) override;
   bool cleanup(caf::error&& reason, caf::execution_unit* host) override;
+  void intrusive_ptr_release_impl() override;
+  void on_destroy() override;
 
  protected:
   journal& facts() const { return *facts_; }

@@ -35,9 +35,9 @@ struct control_script {
   std::vector<terminate_sas> terminations;
   std::vector<sa_selector> rekeyed, killed;
   std::size_t subscriptions = 0;
-  std::size_t matches = 1;
-  bool ends_politely = true;  // a termination without force is answered
-  bool counts_usage = true;   // the data plane answers
+  std::atomic<std::size_t> matches = 1;
+  std::atomic<bool> ends_politely = true;  // a termination without force is answered
+  std::atomic<bool> counts_usage = true;   // the data plane answers
   std::vector<ike_sa_status_ptr> sas;
 
   // Until that many initiations have come. False after a long time.

@@ -24,7 +24,9 @@ build_preset() {
 }
 
 run_build() {
+  begin_steps
   setup_packages
   build_preset "${1:-dev}" || exit 1
+  end_steps
   say "built: build/${1:-dev}"
 }

@@ -21,6 +21,7 @@ fuzz_one() { # TARGET SECONDS
 run_fuzz() {
   local seconds=${1:-60} target
   [[ $seconds =~ ^[0-9]+$ ]] || die "fuzz takes a number of seconds, not '$seconds'"
+  begin_steps
   setup_packages
   local targets
   step configure-fuzz cmake --preset fuzz || exit 1
@@ -32,6 +33,8 @@ run_fuzz() {
     STEP_TAIL=30 step "$target" fuzz_one "build/fuzz/tests/fuzz/$target" "$seconds" &&
       say "   $(awk '/stat::number_of_executed_units/ { print $2 }' "$LOGS/$target.log") inputs"
   done
+  end_steps
+  say "${#targets[@]} targets, ${#failed_steps[@]} with findings"
   if [ ${#failed_steps[@]} -gt 0 ]; then
     say "inputs that fail: build/fuzz/crashes/; to replay one: build/fuzz/tests/fuzz/TARGET FILE"
     exit 1

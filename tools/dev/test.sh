@@ -32,22 +32,15 @@ ctest_preset() {
 # A script passes with exit code 0, is skipped with 77 (its last line is the reason), fails with any
 # other. It finds the build in IMAGO_BUILD_DIR. TAP lines or unittest's summary are counted if it
 # prints them.
-run_script() {
+run_script() { # SCRIPT [SUFFIX OF ITS LOG'S NAME]
   local script=$1 name status=0
-  name=$(basename "${script%.*}")
+  name=$(basename "${script%.*}")${2:-}
   local log=$LOGS/$name.log
-  mkdir -p "$LOGS"
-  printf '%s' "${BOLD}--${PLAIN} $name ... " >&2
-  local begun=$EPOCHREALTIME
-  timeout --kill-after=20 600 "$script" >"$log" 2>&1 </dev/null || status=$?
+  run_logged "$name" timeout --kill-after=20 600 "$script" || status=$?
   case $status in
-    0) say "${GREEN}ok${PLAIN} ($(since "$begun"))" ;;
+    0) say "${GREEN}ok${PLAIN} ($run_seconds)" ;;
     77) say "skipped: $(tail -n 1 "$log")" ;;
-    *)
-      failed_steps+=("$name")
-      say "${RED}failed${PLAIN} ($(since "$begun")), log: $log"
-      tail -n 25 "$log" | sed 's/^/   | /' >&2
-      ;;
+    *) STEP_TAIL=25 run_failed "$name" ;;
   esac
   grep -E '^(not )?ok .*# SKIP' "$log" | sed 's/^/   /' >&2
   add_counts "$log" script $status
@@ -61,6 +54,32 @@ test_scripts() {
     [ -f "$script" ] && [ -x "$script" ] && [[ $(basename "$script") != lib* ]] || continue
     run_script "$script"
   done
+}
+
+# The daemon itself under a sanitizer, driven by the scripts that start it. Whatever it reports fails
+# the step, also where a script does not look at how the daemon ended.
+test_sanitized_daemon() { # PRESET
+  local preset=$1 reports=$PWD/$LOGS/reports-$1 script
+  rm -rf "$reports"
+  mkdir -p "$reports"
+  export IMAGO_BUILD_DIR=$PWD/build/$preset IMAGO_SOURCE_DIR=$PWD
+  local -x ASAN_OPTIONS=$ASAN_OPTIONS:log_path=$reports/report
+  local -x UBSAN_OPTIONS=$UBSAN_OPTIONS:log_path=$reports/report
+  local -x TSAN_OPTIONS=$TSAN_OPTIONS:log_path=$reports/report
+  for script in tests/scripts/daemon_test.py tests/interop/*_test.py; do
+    run_script "$script" "-$preset"
+  done
+  step "reports-$preset" no_reports "$reports"
+  count $?
+}
+no_reports() {
+  local status=0 report
+  for report in "$1"/*; do
+    [ -f "$report" ] || continue
+    cat "$report"
+    status=1
+  done
+  return $status
 }
 
 test_demo() {
@@ -85,8 +104,9 @@ test_preset() { # PRESET [CTEST OPTION...]
 }
 
 run_test() {
-  local full=${1:-} begun=$EPOCHREALTIME
+  local full=${1:-}
   case $full in '' | --full) ;; *) die "test knows only --full, not '$full'" ;; esac
+  begin_steps
   setup_packages
   export_sanitizer_options
   test_preset dev
@@ -98,10 +118,12 @@ run_test() {
   test_demo
   test_preset asan --label-exclude no-sanitizer
   if [ "$full" = --full ]; then
-    test_preset clang
+    test_sanitized_daemon asan
     test_preset tsan --label-exclude 'no-sanitizer|no-tsan'
+    test_sanitized_daemon tsan
+    test_preset clang
   fi
-  say "took $(since "$begun"); logs: $LOGS/"
+  end_steps
   [ ${#failed_steps[@]} -gt 0 ] && say "${RED}failed: ${failed_steps[*]}${PLAIN}"
   echo "$passed passed, $failed failed, $skipped skipped"
   [ $failed = 0 ] && [ ${#failed_steps[@]} = 0 ]

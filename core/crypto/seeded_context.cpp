@@ -16,18 +16,18 @@ namespace imago::crypto {
 
 struct seeded_context::stream {
   std::uint64_t state = 0;
-  unsigned left = 0;  // octets of `word` not given yet
+  unsigned size_left = 0;  // octets of `word` not given yet
   std::uint64_t word = 0;
 
   std::uint8_t next() {
-    if (left == 0) {
+    if (size_left == 0) {
       state += 0x9e3779b97f4a7c15;
       word = (state ^ (state >> 30)) * 0xbf58476d1ce4e5b9;
       word = (word ^ (word >> 27)) * 0x94d049bb133111eb;
       word ^= word >> 31;
-      left = 8;
+      size_left = 8;
     }
-    --left;
+    --size_left;
     auto octet = static_cast<std::uint8_t>(word);
     word >>= 8;
     return octet;

@@ -39,6 +39,6 @@ TEST_CASE("explore: every scenario, by chance") {
   }
 }
 
-TEST_CASE("explore: exhaustively") {
+TEST_CASE("explore: every scenario, exhaustively") {
   for (const auto& one : scenarios()) explored(one.name.c_str(), strategy::exhaustive, 3000);
 }

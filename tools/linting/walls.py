@@ -13,7 +13,7 @@ ROOMS = {
     "actors": ["core", "kernel_if"],
     "world": ["core", "kernel_if", "actors"],
     "daemon": ["core", "kernel_if", "actors"],
-    "tools": ["core", "kernel_if", "actors"],
+    "tools": ["core", "kernel_if", "actors", "world"],
     "python": ["core", "kernel_if", "actors", "world"],
     "examples": ["core", "kernel_if", "actors"],
     "bench": ["core", "kernel_if", "actors", "world", "tests/support"],

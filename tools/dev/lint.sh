@@ -34,26 +34,8 @@ changed_files() {
   done
 }
 
-# tidy_one BUILD_FOLDER COUNT NUMBER FILE: what is wrong with one file, then that it was looked at
-tidy_one() {
-  local begun=$SECONDS status=0
-  clang-tidy --quiet -p "$1" "$4" 2> >(grep -v ' generated\.$' >&2) || status=1
-  echo "[$3/$2] $4 ($((SECONDS - begun)) s)"
-  return $status
-}
-
-# tidy BUILD_FOLDER, file names on stdin; only what the build knows can be looked at
-tidy() {
-  local known file files=()
-  known=$(grep -o '"file": "[^"]*"' "$1/compile_commands.json" | cut -d'"' -f4)
-  while read -r file; do
-    grep -qxF -e "$PWD/$file" <<<"$known" && files+=("$file")
-  done
-  export -f tidy_one
-  for file in "${!files[@]}"; do
-    printf '%s\0' "$1" "${#files[@]}" $((file + 1)) "${files[file]}"
-  done | xargs -r -0 -n 4 -P "$(build_jobs)" bash -c 'tidy_one "$@"' tidy_one
-}
+# tidy BUILD_FOLDER, file names on stdin
+tidy() { python3 tools/dev/tidy.py "$1" "$(build_jobs)"; }
 tidy_changed() { changed_files | head -n "$TIDY_FILES_MAX" | tidy "$1"; }
 tidy_all() { source_files | grep '\.cpp$' | tidy "$1"; }
 

@@ -1,6 +1,7 @@
 // The wire side of an IKE SA: windows, sealing and opening, retransmission (RFC 7296 §2.1 - §2.3).
 #include "actors/ike_sa.hpp"
 #include "core/base/limits.hpp"
+#include "core/base/planted.hpp"
 
 namespace imago::actors {
 
@@ -167,7 +168,11 @@ void ike_sa::on_packet(const packet& what) {
   if (header->from_initiator != from_initiator) return note_drop("wrong initiator flag", what);
   // A retransmitted request, byte for byte: the stored response, byte for byte (§2.1).
   if (!header->is_response && stored_ && header->message_id == stored_->message_id) {
-    if (what.octets == stored_->first_request_datagram) send_datagrams(stored_->datagrams);
+    if (what.octets != stored_->first_request_datagram) return;
+    if (is_planted(planted_bug::changed_retransmission))
+      if (auto anew = seal(stored_->type, true, stored_->message_id, {}))
+        stored_->datagrams = std::move(*anew);
+    send_datagrams(stored_->datagrams);
     return;
   }
   if (header->exchange == exchange_type::ike_sa_init)
@@ -257,6 +262,7 @@ void ike_sa::on_protected_packet(const packet& what, const wire::header& header)
 }
 
 bool ike_sa::must_wait(const ikev2::msg_digest& request) const {
+  if (is_planted(planted_bug::delete_overtakes)) return false;
   // The order of the socket is the order of effects: the peer has sent the response that we still
   // work on before this, and may speak of what it made (delete or rekey the new Child SA).
   auto own = own_exchange_ ? exchanges_.find(*own_exchange_) : exchanges_.end();

@@ -7,6 +7,9 @@
 #include <nlohmann/json.hpp>
 
 #include "world/scenarios.hpp"
+#ifdef IMAGO_PLANTED
+#include "world/planted.hpp"
+#endif
 
 namespace {
 
@@ -22,6 +25,7 @@ struct wishes {
   std::uint64_t seed = 1;
   unsigned depth = 3;
   bool lists = false, as_json = false, with_journal = false;
+  bool searches_planted = false;
 };
 
 constexpr int found_something = 1, usage_error = 2;
@@ -120,6 +124,47 @@ int explore_all(const std::vector<const scenario*>& chosen, const std::vector<st
   return status;
 }
 
+#ifdef IMAGO_PLANTED
+// Every planted bug, by every strategy, until one of them finds it.
+int search_all_planted(const wishes& asked) {
+  auto all = nlohmann::json::array();
+  bool all_found = true;
+  for (const auto& one : planted_cases()) {
+    nlohmann::json out{{"bug", one.name}, {"story", one.story}, {"scenario", one.where.name}};
+    std::string line;
+    bool found = false;
+    for (auto how : {strategy::exhaustive, strategy::pct, strategy::random}) {
+      exploration_limits limits;
+      limits.schedules_max = asked.schedules ? asked.schedules : 20'000;
+      limits.time_max =
+          std::chrono::milliseconds{static_cast<std::int64_t>(asked.minutes * 60'000)};
+      limits.seed = asked.seed;
+      limits.pct_depth = asked.depth;
+      auto result = search_planted(one, how, limits);
+      auto name = std::string{name_of(how)};
+      out[name] = {{"found", result.found.has_value()},
+                   {"schedules", result.schedules + result.cut_short}};
+      if (result.found) {
+        out[name]["violation"] = result.found->what;
+        out[name]["schedule"] = text_of(result.found->reduced);
+      }
+      found = found || result.found;
+      line += fmt::format("{:>7}{}", result.schedules + result.cut_short, result.found ? "" : "-");
+      if (result.found && line.size() < 40) out["violation"] = result.found->what;
+    }
+    out["found"] = found;
+    all_found = all_found && found;
+    if (!asked.as_json)
+      fmt::print("{:<24} {:<10} schedules until found (exhaustive, pct, random): {}\n", one.name,
+                 found ? "found" : "NOT FOUND", line);
+    std::fflush(stdout);
+    all.push_back(std::move(out));
+  }
+  if (asked.as_json) std::cout << all.dump(2) << "\n";
+  return all_found ? 0 : found_something;
+}
+#endif
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -140,6 +185,10 @@ int main(int argc, char** argv) {
   app.add_option("--replay", asked.replayed,
                  "one schedule of one scenario: in-order, or STEP:CHOICE ...");
   app.add_flag("--journal", asked.with_journal, "with --replay: also what the engines say");
+#ifdef IMAGO_PLANTED
+  app.add_flag("--planted", asked.searches_planted,
+               "plants known bugs and says which are found, after how many schedules");
+#endif
   app.add_flag("--json", asked.as_json, "data instead of text");
   try {
     app.parse(argc, argv);
@@ -147,6 +196,9 @@ int main(int argc, char** argv) {
     return app.exit(error) == 0 ? 0 : usage_error;
   }
   if (asked.lists) return list_scenarios(asked.as_json);
+#ifdef IMAGO_PLANTED
+  if (asked.searches_planted) return search_all_planted(asked);
+#endif
   std::vector<const scenario*> chosen;
   for (const auto& name : asked.scenarios) {
     const auto* found = find_scenario(name);

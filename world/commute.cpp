@@ -20,6 +20,15 @@ bool is_report(const choice& one) {
 
 }  // namespace
 
+bool do_acts_depend(const choice& one, const choice& other) {
+  for (const auto* act : {&one, &other})
+    if (act->kind == letter_kind::act && act->receiver == "crypto") return false;
+  for (const auto* act : {&one, &other})
+    if (act->kind == letter_kind::act && act->receiver != "esp") return true;
+  return one.host == other.host && (one.receiver == "kernel" || one.receiver == "esp") &&
+         (other.receiver == "kernel" || other.receiver == "esp");
+}
+
 bool do_commute(const choice& one, const choice& other) {
   // What was sent to somebody who ended is gone in either order.
   if (one.kind == letter_kind::ghost && other.kind == letter_kind::ghost) return true;

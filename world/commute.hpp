@@ -10,6 +10,10 @@
 
 namespace imago::world {
 
+// Of two deliveries of which one at least is an act: can the order matter? What happens to a world
+// ("kill") depends on everything, a crypto job on nothing, an ESP packet on its data plane.
+bool do_acts_depend(const choice& one, const choice& other);
+
 // Of two letters to the same receiver, from different channels.
 bool do_commute(const choice& one, const choice& other);
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <set>
 
 #include "kernel_if/backend.hpp"
 #include "kernel_if/user_esp/esp_processor.hpp"
@@ -31,6 +32,12 @@ class esp_plane final : public kernel_if::backend {
   }
   void submit(kernel_if::request_id id, data_plane::request request) override {
     if (!sink_) return;
+    if (const auto* install = std::get_if<data_plane::install_sa>(&request))
+      larval_.erase(install->sa.id.spi);
+    if (const auto* allocate = std::get_if<data_plane::allocate_spi>(&request))
+      larval_.insert(allocate->spi);
+    if (const auto* remove = std::get_if<data_plane::remove_sa>(&request))
+      larval_.erase(remove->id.spi);
     auto reply = processor_.carry_out(std::move(request), now_(), outputs_);
     give_out();
     sink_->on_reply(id, std::move(reply));
@@ -51,6 +58,12 @@ class esp_plane final : public kernel_if::backend {
   }
 
   const kernel_if::user_esp::esp_processor& processor() const { return processor_; }
+  // Is the SA of this ESP packet allocated, but not installed yet?
+  bool is_larval(bytes_view packet) const {
+    data_plane::spi spi = 0;
+    for (std::size_t at = 0; at < 4 && at < packet.size(); ++at) spi = spi << 8 | packet[at];
+    return larval_.count(spi) != 0;
+  }
   bool is_empty() const {
     return processor_.sa_count() + processor_.larval_count() + processor_.policy_count() == 0;
   }
@@ -71,6 +84,7 @@ class esp_plane final : public kernel_if::backend {
   kernel_if::user_esp::esp_processor processor_;
   kernel_if::user_esp::outputs outputs_;
   kernel_if::backend_sink* sink_ = nullptr;
+  std::set<data_plane::spi> larval_;
 };
 
 }  // namespace imago::world

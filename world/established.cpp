@@ -51,7 +51,9 @@ class restorer final : public actor_base {
     if (!keyed) return quit();
     keyed_.emplace(std::move(*keyed));
     is_allocated_ = false;
-    ask(data_plane::request{ikev2::spi_request(*sa_)});
+    auto asked = ikev2::spi_request(*sa_);
+    asked.spi = child.inbound_spi;
+    ask(data_plane::request{asked});
   }
   void ask(data_plane::request request) {
     shared_->kernel.tell(

@@ -16,8 +16,7 @@ class established {
   // All that is up on both hosts, which are quiet. Errors: not_found (nothing is).
   static result<established> take(host& a, host& b);
 
-  // Into two hosts that have loaded the same configuration and have no SA yet, with data planes
-  // whose first SPIs are those of the hosts it was taken from. Done when quiet.
+  // Into two hosts that have loaded the same configuration and have no SA yet. Done when quiet.
   void give(host& a, host& b) const;
 
  private:

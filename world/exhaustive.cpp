@@ -116,7 +116,8 @@ class search {
   }
 
   static bool do_depend(const choice& one, const choice& other) {
-    if (one.kind == letter_kind::act || other.kind == letter_kind::act) return true;
+    if (one.kind == letter_kind::act || other.kind == letter_kind::act)
+      return do_acts_depend(one, other);
     if (one.to != other.to) return false;
     if (one.from == other.from && one.is_urgent == other.is_urgent) return true;
     return !do_commute(one, other);

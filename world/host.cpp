@@ -15,6 +15,8 @@ using namespace imago::actors;  // NOLINT(google-build-using-namespace): its act
 
 namespace {
 
+constexpr party_id esp_wire = UINT32_MAX;  // in place of a sending actor
+
 // Keeps the answers to the commands of one engine.
 class probe final : public actor_base {
  public:
@@ -62,7 +64,9 @@ class host::sink final : public kernel_if::backend_sink {
   sink(mailroom& mail, party_id plane, const caf::actor& kernel)
       : mail_{mail}, plane_{plane}, to_{kernel} {}
   void on_reply(kernel_if::request_id id, data_plane::reply reply) override {
-    mail_.as(plane_, [&] { to_.on_reply(id, std::move(reply)); });
+    // Pipelined requests are answered in any order.
+    mail_.as(mail_.add_outside(mail_.who(plane_).host, "plane", static_cast<std::uint32_t>(id)),
+             [&] { to_.on_reply(id, std::move(reply)); });
   }
   void on_event(data_plane::event event) override {
     mail_.as(plane_, [&] { to_.on_event(std::move(event)); });
@@ -127,7 +131,8 @@ host::host(world& in, host_number number, host_options options)
   plane_ = in.mail.add_outside(mail_number_, "plane");
   crypto_ = std::make_shared<world_crypto>(
       in.mail, mail_number_,
-      options_.crypto_runner ? options_.crypto_runner : run_with(shared->library));
+      options_.crypto_runner ? options_.crypto_runner : run_with(shared->library),
+      options_.doubles.results_by_place);
   shared->crypto = crypto_;
   shared->net = std::make_shared<wire_end>(*this);
   in.net.add_host(number, options_.addresses, [this](const datagram& what) { receive(what); });
@@ -320,25 +325,44 @@ std::size_t host::crypto_waiting() const { return crypto_->waiting(); }
 bool host::perform_crypto(std::size_t index) { return crypto_->perform(index); }
 bool host::drop_crypto(std::size_t index) { return crypto_->drop(index); }
 
-void host::send_inner(bytes_view packet) {
-  if (esp_) esp_->send_inner(packet);
+bool host::send_inner(bytes_view packet) {
+  if (!esp_) return false;
+  auto before = in_.net.sent_count();
+  esp_->send_inner(packet);
+  return in_.net.sent_count() != before;
+}
+
+// One wire for each actor that sends: what different actors send at once arrives in any order.
+party_id host::wire_of(const datagram& what) {
+  auto sender = in_.mail.sender();
+  auto& wire = wires_[{what.from, sender}];
+  if (wire == 0 || in_.options().reorders_datagrams)
+    wire = in_.mail.add_outside(mail_number_, "wire", static_cast<std::uint32_t>(wires_.size()));
+  return wire;
+}
+
+void host::receive_esp(const datagram& what) {
+  if (!esp_) return;
+  auto& wire = wires_[{what.from, esp_wire}];
+  if (wire == 0) wire = in_.mail.add_outside(mail_number_, "esp", what.from + 1);
+  in_.mail.add_act(wire, [this, what] {
+    if (!options_.doubles.looks_before_acting || !esp_->is_larval(what.octets))
+      return esp_->deliver_esp(what.destination, what.source, what.octets);
+    // planted_bug::larval_assert: what was seen is believed when it is acted on.
+    in_.mail.add_act(in_.mail.add_outside(mail_number_, "esp"), [this, what] {
+      if (esp_->is_larval(what.octets))
+        esp_->deliver_esp(what.destination, what.source, what.octets);
+    });
+  });
 }
 
 void host::receive(const datagram& what) {
   if (has_ended_) return;
-  if (what.is_esp) {
-    if (esp_) esp_->deliver_esp(what.destination, what.source, what.octets);
-    return;
-  }
+  if (what.is_esp) return receive_esp(what);
   if (what.octets.empty()) return;  // a keepalive: the socket's reader drops it
   auto place = inbox_gate::enter(gate_);
   if (!place) return;
-  auto& wire = wires_[what.from];
-  if (wire == 0 || in_.options().reorders_datagrams)
-    wire = in_.mail.add_outside(
-        mail_number_, "wire",
-        static_cast<std::uint32_t>(in_.options().reorders_datagrams ? what.id : what.from + 1));
-  in_.mail.as(wire, [&] {
+  in_.mail.as(wire_of(what), [&] {
     auto arrived = std::make_shared<const packet>(
         packet{what.destination, what.source, what.octets, in_.time().now()});
     shared->demux.tell(receive_packet{std::move(arrived), std::move(place)});

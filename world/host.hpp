@@ -28,6 +28,12 @@ enum class data_plane_kind : std::uint8_t {
   none,
 };
 
+// Test doubles that have a known defect (core/base/planted.hpp).
+struct planted_doubles {
+  bool results_by_place = false;     // late_result: a result goes to who has its asker's place now
+  bool looks_before_acting = false;  // larval_assert: between the two, the SA may be promoted
+};
+
 struct host_options {
   std::string name = "a";
   std::vector<ip_address> addresses;  // at least one
@@ -41,6 +47,7 @@ struct host_options {
   std::uint64_t seed = 0;
   // Replaces the mathematics of crypto jobs (see stand_in.hpp); empty: real.
   actors::job_runner crypto_runner;
+  planted_doubles doubles;
   std::optional<actors::journal_level> journal = actors::journal_level::detail;
 };
 
@@ -48,6 +55,7 @@ struct host_options {
 enum class crypto_mode : std::uint8_t {
   at_once,  // computed where they are submitted; the result is a letter of a channel of its own,
             // so it may be delivered late and in any order
+  letters,  // the job itself is a letter: not begun before it is delivered
   held,     // when a script performs them: not begun until then, perhaps never
 };
 
@@ -122,7 +130,8 @@ class host {
   kernel_if::fake_backend* fake() { return fake_.get(); }
   esp_plane* esp() { return esp_.get(); }
   // An inner packet that an application of this host sends. Only user_esp.
-  void send_inner(bytes_view packet);
+  // True: it left as ESP; false: dropped, or there is no such data plane.
+  bool send_inner(bytes_view packet);
   std::vector<bytes> received_inner;
 
   actors::services_ptr shared;
@@ -135,6 +144,8 @@ class host {
   class wire_end;
   void start();
   void receive(const datagram& what);
+  void receive_esp(const datagram& what);
+  party_id wire_of(const datagram& what);
   void end_all();
   template <class Message>
   void tell_engine(Message what);
@@ -144,7 +155,7 @@ class host {
   host_options options_;
   std::uint32_t mail_number_ = 0;
   party_id user_ = 0, timers_ = 0, plane_ = 0;
-  std::map<host_number, party_id> wires_;  // by sending host
+  std::map<std::pair<host_number, party_id>, party_id> wires_;  // by sending host and actor
   std::unique_ptr<caf::actor_system_config> config_;
   std::unique_ptr<caf::actor_system> system_;
   std::shared_ptr<world_crypto> crypto_;

@@ -17,7 +17,8 @@ const std::vector<choice>& run::choices() {
   for (const auto* one : in_->mail.deliverable())
     choices_.push_back({one->id, one->from, one->to,
                         one->sent_in > first_delivery_ ? one->sent_in - first_delivery_ : 0,
-                        one->kind, one->is_urgent, one->type, in_->mail.who(one->to).kind});
+                        one->kind, one->is_urgent, one->type, in_->mail.who(one->to).host,
+                        in_->mail.who(one->to).kind});
   return choices_;
 }
 

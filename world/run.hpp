@@ -13,6 +13,7 @@ struct choice {
   letter_kind kind{};
   bool is_urgent = false;
   const std::type_info* type = nullptr;
+  std::uint32_t host = 0;     // of the receiver
   std::string_view receiver;  // its kind
 };
 

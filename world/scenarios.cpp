@@ -33,11 +33,11 @@ result<ikev2::policy_ptr> policy_of(std::string_view text) {
   return ikev2::build_policy(library, std::move(*parts));
 }
 
-host_options peer(bool is_a, bool with_journal) {
+host_options peer(peer_name who, bool with_journal) {
   host_options made;
-  made.name = is_a ? "a" : "b";
-  made.addresses = {*ip_address::parse(is_a ? "192.0.2.1" : "192.0.2.2")};
-  made.policy = peer_policy(is_a);
+  made.name = name_of(who);
+  made.addresses = {*ip_address::parse(address_of(who))};
+  made.policy = peer_policy(who);
   made.journal.reset();
   if (with_journal) made.journal = actors::journal_level::detail;
   made.engine.retransmission.tries_max = 3;
@@ -51,38 +51,94 @@ std::shared_ptr<entropy_pool> entropy() {
   return made;
 }
 
-std::unique_ptr<world> two_peers(bool with_journal) {
+std::unique_ptr<world> empty_world(bool with_journal) {
   world_options options;
-  options.seed = 1;
   options.merges_journals = with_journal;
   options.entropy = entropy();
   auto in = std::make_unique<world>(options);
   in->net.keeps_sent = with_journal;
-  in->add_host(peer(true, with_journal));
-  in->add_host(peer(false, with_journal));
+  return in;
+}
+
+std::unique_ptr<world> peers(bool with_journal, data_plane_kind plane) {
+  auto in = empty_world(with_journal);
+  for (auto who : {peer_name::a, peer_name::b}) {
+    auto options = peer(who, with_journal);
+    options.data_plane = plane;
+    in->add_host(std::move(options));
+  }
   (void)in->run_until_quiet();
   return in;
 }
 
+std::unique_ptr<world> two_peers(bool with_journal) {
+  return peers(with_journal, data_plane_kind::fake);
+}
+
 host& a(world& in) { return *in.hosts()[0]; }
 host& b(world& in) { return *in.hosts()[1]; }
+host& c(world& in) { return *in.hosts()[2]; }
+
+established models_of(data_plane_kind plane) {
+  auto in = peers(true, plane);
+  a(*in).initiate("moon-sun", "net");
+  (void)in->run_until_quiet();
+  auto taken = established::take(a(*in), b(*in));
+  if (!taken) {
+    std::fprintf(stderr, "%s\n%s", taken.failure().text().c_str(), in->journal().c_str());
+    std::abort();  // the text of the configuration is wrong
+  }
+  return std::move(*taken);
+}
 
 std::unique_ptr<world> established_peers(bool with_journal) {
-  static const established models = [] {
-    auto in = two_peers(true);
-    a(*in).initiate("moon-sun", "net");
-    (void)in->run_until_quiet();
-    auto taken = established::take(a(*in), b(*in));
-    if (!taken) {
-      std::fprintf(stderr, "%s\n%s\n", taken.failure().text().c_str(), in->journal().c_str());
-      std::abort();  // the text below is wrong
-    }
-    return std::move(*taken);
-  }();
+  static const auto models = models_of(data_plane_kind::fake);
   auto in = two_peers(with_journal);
   models.give(a(*in), b(*in));
   (void)in->run_until_quiet();
   return in;
+}
+
+// Real ESP; arrivals of its packets are deliveries as well.
+std::unique_ptr<world> established_esp_peers(bool with_journal, planted_doubles doubles) {
+  static const auto models = models_of(data_plane_kind::user_esp);
+  auto in = empty_world(with_journal);
+  for (auto who : {peer_name::a, peer_name::b}) {
+    auto options = peer(who, with_journal);
+    options.data_plane = data_plane_kind::user_esp;
+    options.doubles = doubles;
+    in->add_host(std::move(options));
+  }
+  (void)in->run_until_quiet();
+  models.give(a(*in), b(*in));
+  (void)in->run_until_quiet();
+  return in;
+}
+
+// a and c are peers of b. Crypto jobs are deliveries of their own.
+std::unique_ptr<world> three_peers(bool with_journal, planted_doubles doubles) {
+  auto in = empty_world(with_journal);
+  for (auto who : {peer_name::a, peer_name::b, peer_name::c}) {
+    auto options = peer(who, with_journal);
+    options.doubles = doubles;
+    in->add_host(std::move(options)).set_crypto_mode(crypto_mode::letters);
+  }
+  (void)in->run_until_quiet();
+  return in;
+}
+
+// An IPv4 UDP packet of one host's net2 for the other's, with a number in it.
+bytes inner_packet(std::uint8_t number) {
+  bytes made{0x45, 0,  0, 29, 0, 0,    0, 0,    64, 17, 0, 0, 10, 4,     0,
+             1,    10, 3, 0,  1, 0x10, 0, 0x20, 0,  0,  9, 0, 0,  number};
+  std::uint32_t sum = 0;
+  for (std::size_t at = 0; at < 20; at += 2)
+    sum += static_cast<std::uint32_t>(made[at] << 8 | made[at + 1]);
+  sum = (sum & 0xffff) + (sum >> 16);
+  sum = ~(sum + (sum >> 16)) & 0xffff;
+  made[10] = static_cast<std::uint8_t>(sum >> 8);
+  made[11] = static_cast<std::uint8_t>(sum);
+  return made;
 }
 
 std::optional<std::string> differs(std::string_view what, std::size_t is, std::size_t wanted) {
@@ -103,6 +159,65 @@ auto ends_with(std::size_t ike_sas, std::size_t children) {
     return std::nullopt;
   };
 }
+
+}  // namespace
+
+scenario larval_race(planted_doubles doubles) {
+  // What left, shared by the calls of one schedule: schedules run one after the other.
+  auto left = std::make_shared<std::vector<bytes>>();
+  return {"larval-race",
+          "b sends ESP as soon as it can for a Child SA whose inbound SA is larval at a",
+          [doubles](bool with_journal) { return established_esp_peers(with_journal, doubles); },
+          [left](world& in) {
+            left->clear();
+            a(in).initiate("moon-sun", "net2");
+            for (std::uint8_t number = 1; number <= 4; ++number)
+              in.happen("send", [&in, left, number] {
+                auto packet = inner_packet(number);
+                if (b(in).send_inner(packet)) left->push_back(packet);
+              });
+          },
+          10s,
+          [left](world& in) -> std::optional<std::string> {
+            if (a(in).received_inner == *left) return std::nullopt;
+            return fmt::format("b sent {} inner packets as ESP, a received {}, or in another order",
+                               left->size(), a(in).received_inner.size());
+          }};
+}
+
+scenario kill_beside_handshake(planted_doubles doubles) {
+  return {"kill-beside-handshake",
+          "a and c bring up IKE SAs with b, where the exchange of a's is killed at some time",
+          [doubles](bool with_journal) { return three_peers(with_journal, doubles); },
+          [](world& in) {
+            a(in).initiate("moon-sun", "net");
+            c(in).initiate("star-sun", "net");
+            in.happen("kill", [&in] { b(in).kill("exchange", 1); });
+          },
+          120s,
+          [](world& in) -> std::optional<std::string> {
+            return differs("IKE SAs of c", c(in).list().size(), 1);
+          }};
+}
+
+scenario lost_response() {
+  return {"lost-response",
+          "b's first response is lost while a deletes the Child SA",
+          established_peers,
+          [](world& in) {
+            auto lost = std::make_shared<bool>(false);
+            in.net.on_wire = [lost, outer = in.net.on_wire](datagram& what) {
+              if (outer && !outer(what)) return false;
+              auto header = wire::parse_header(what.octets);
+              return !header || !header->is_response || std::exchange(*lost, true);
+            };
+            a(in).terminate(the_child_sa);
+          },
+          30s,
+          ends_with(1, 0)};
+}
+
+namespace {
 
 std::vector<scenario> all_scenarios() {
   std::vector<scenario> all;
@@ -155,14 +270,16 @@ std::vector<scenario> all_scenarios() {
   all.push_back({"initiate", "a brings up an IKE SA with a Child SA", two_peers,
                  [](world& in) { a(in).initiate("moon-sun", "net"); }, 10s, ends_with(1, 1)});
   all.push_back({"kill-during-new-child",
-                 "every exchange of b is killed at some time while a asks "
-                 "for a second Child SA",
+                 "every exchange of b is killed at some time while a asks for a second Child SA",
                  established_peers,
                  [](world& in) {
                    a(in).initiate("moon-sun", "net2");
                    in.happen("kill", [&in] { b(in).kill("exchange"); });
                  },
                  60s, nullptr});
+  all.push_back(larval_race({}));
+  all.push_back(kill_beside_handshake({}));
+  all.push_back(lost_response());
   return all;
 }
 
@@ -179,66 +296,84 @@ const scenario* find_scenario(std::string_view name) {
   return nullptr;
 }
 
-std::string configuration_text(bool of_a) {
-  std::array<std::string, 2> address{"192.0.2.1", "192.0.2.2"};
-  std::array<std::string, 2> identity{"moon.example", "sun.example"};
-  std::array<std::string, 2> first{"10.1.0.0/16", "10.2.0.0/16"};
-  std::array<std::string, 2> second{"10.3.0.0/16", "10.4.0.0/16"};
-  std::size_t local = of_a ? 0 : 1, remote = 1 - local;
+namespace {
+
+std::string connection_text(const std::string& name, peer_name local, peer_name remote,
+                            std::array<int, 4> nets) {
   return fmt::format(R"(
-connections {{
-  moon-sun {{
+  {} {{
     local_addrs = {}
     remote_addrs = {}
     proposals = aes128gcm16-prfsha256-x25519
     local {{
       auth = psk
-      id = {}
+      id = {}.example
     }}
     remote {{
       auth = psk
-      id = {}
+      id = {}.example
     }}
     children {{
       net {{
-        local_ts = {}
-        remote_ts = {}
+        local_ts = 10.{}.0.0/16
+        remote_ts = 10.{}.0.0/16
         esp_proposals = aes128gcm16
       }}
       net2 {{
-        local_ts = {}
-        remote_ts = {}
+        local_ts = 10.{}.0.0/16
+        remote_ts = 10.{}.0.0/16
         esp_proposals = aes128gcm16
       }}
     }}
   }}
-}}
-secrets {{
-  ike-1 {{
-    id-1 = moon.example
-    id-2 = sun.example
-    secret = "a key for two"
-  }}
-}}
 )",
-                     address[local], address[remote], identity[local], identity[remote],
-                     first[local], first[remote], second[local], second[remote]);
+                     name, address_of(local), address_of(remote), name_of(local), name_of(remote),
+                     nets[0], nets[1], nets[2], nets[3]);
 }
 
-ikev2::policy_ptr peer_policy(bool of_a) {
+}  // namespace
+
+std::string name_of(peer_name who) {
+  return std::string(1, static_cast<char>('a' + static_cast<int>(who)));
+}
+
+std::string address_of(peer_name who) {
+  return fmt::format("192.0.2.{}", static_cast<int>(who) + 1);
+}
+
+std::string configuration_text(peer_name of) {
+  std::string connections;
+  if (of == peer_name::a) connections = connection_text("moon-sun", of, peer_name::b, {1, 2, 3, 4});
+  if (of == peer_name::b)
+    connections = connection_text("moon-sun", of, peer_name::a, {2, 1, 4, 3}) +
+                  connection_text("star-sun", of, peer_name::c, {2, 5, 4, 6});
+  if (of == peer_name::c) connections = connection_text("star-sun", of, peer_name::b, {5, 2, 6, 4});
+  return "connections {" + connections + R"(}
+secrets {
+  ike-1 {
+    id-1 = a.example
+    id-2 = b.example
+    id-3 = c.example
+    secret = "a key for all"
+  }
+}
+)";
+}
+
+ikev2::policy_ptr peer_policy(peer_name of) {
   static const auto made = [] {
-    std::array<ikev2::policy_ptr, 2> both;
-    for (bool one : {true, false}) {
+    std::array<ikev2::policy_ptr, 3> all;
+    for (auto one : {peer_name::a, peer_name::b, peer_name::c}) {
       auto built = policy_of(configuration_text(one));
       if (!built) {
         std::fprintf(stderr, "%s\n", built.failure().text().c_str());
         std::abort();  // the text above is wrong
       }
-      both[one ? 0 : 1] = *built;
+      all[static_cast<std::size_t>(one)] = *built;
     }
-    return both;
+    return all;
   }();
-  return made[of_a ? 0 : 1];
+  return made[static_cast<std::size_t>(of)];
 }
 
 }  // namespace imago::world

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "core/base/planted.hpp"
+
 namespace imago::ikev2 {
 
 std::string_view name_of(sa_state state) {
@@ -114,7 +116,8 @@ struct applier {
         effect.outbound_waits_for_use = true;  // it is not to be used
         start();
         todo.push_back(activate_outbound{rival_spi});
-        todo.push_back(queue_task{delete_of(spi)});
+        if (!is_planted(planted_bug::kept_redundant_child))
+          todo.push_back(queue_task{delete_of(spi)});
         todo.push_back(report_child_rekeyed{old_spi, rival_spi});
         return;
       }

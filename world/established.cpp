@@ -121,6 +121,10 @@ void established::give_side(const one_side& side, host& to) {
                                         model.responder_spi);
   if (!derived) return;
   model.keys = std::make_shared<const ikev2::ike_keys>(std::move(derived->keys));
+  // What is negotiated from now on gets reqids of its own.
+  auto& reqid = to.shared->numbers->reqid;
+  for (const auto& child : model.children)
+    if (reqid.load() < child.reqid) reqid.store(child.reqid);
   auto whole = std::make_shared<const ikev2::ike_sa_model>(model);
   model.children.clear();
   ike_sa_birth birth;

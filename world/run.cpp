@@ -8,8 +8,8 @@ namespace imago::world {
 
 run::run(const scenario& what, bool with_journal)
     : what_{what}, in_{what.make(with_journal)}, watch_{*in_} {
-  first_delivery_ = in_->mail.delivered();
   what.begin(*in_);
+  first_delivery_ = in_->mail.delivered();  // what came before is no choice
 }
 
 const std::vector<choice>& run::choices() {

@@ -14,6 +14,7 @@ const scenario* find_scenario(std::string_view name);
 // Those that can be made with a double of a known defect, for planted.hpp.
 scenario larval_race(planted_doubles doubles);
 scenario kill_beside_handshake(planted_doubles doubles);
+scenario late_result(planted_doubles doubles);
 scenario lost_response();
 
 // The peers: a (192.0.2.1) and c (192.0.2.3) speak with b (192.0.2.2).

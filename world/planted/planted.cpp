@@ -14,7 +14,7 @@ const std::vector<planted_case>& planted_cases() {
        kill_beside_handshake({})},
       {planted_bug::late_result, "late-result",
        "the result for a killed exchange goes to the exchange that has its place now",
-       kill_beside_handshake({true, false})},
+       late_result({true, false})},
       {planted_bug::early_response, "early-response",
        "the response leaves before the kernel has acknowledged the inbound SA",
        *find_scenario("new-child")},

@@ -6,14 +6,14 @@
 
 namespace imago::actors {
 
-services_ptr make_services(const engine_options& options) {
+services_ptr make_services(const engine_options& options, std::size_t timer_shards) {
   auto shared = std::make_shared<services>();
   shared->library = options.library ? options.library : std::make_shared<crypto::library>();
   shared->time = options.clock ? options.clock : std::make_shared<system_clock_source>();
   shared->facts = std::make_shared<journal>(shared->time);
   for (const auto& [sink, filter] : options.sinks) shared->facts->add_sink(sink, filter);
   shared->counted = std::make_shared<census>();
-  shared->timers = std::make_shared<timer_wheel>(shared->time);
+  shared->timers = std::make_shared<timer_wheel>(shared->time, timer_shards);
   shared->numbers = std::make_shared<ikev2::number_source>();
   shared->certificates = std::make_shared<crypto::certificate_cache>();
   shared->digests = std::make_shared<ikev2::digest_tally>();

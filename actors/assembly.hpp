@@ -10,7 +10,7 @@ namespace imago::actors {
 
 // With the options' library, clock and sinks, or the system's. What differs from engine to engine
 // is left to the caller before spawn_tree: `crypto` and `net`, and for worlds another `timers`.
-services_ptr make_services(const engine_options& options);
+services_ptr make_services(const engine_options& options, std::size_t timer_shards = 8);
 
 // Spawns kernel, demux and engine actor. `backend` null: every Child SA fails; else it must outlive
 // the actors, and its abilities become the engine's.

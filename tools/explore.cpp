@@ -4,7 +4,9 @@
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <malloc.h>
 #include <nlohmann/json.hpp>
+#include <unistd.h>
 
 #include "world/scenarios.hpp"
 #ifdef IMAGO_PLANTED
@@ -168,6 +170,9 @@ int search_all_planted(const wishes& asked) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  // World after world is made and destroyed: memory is kept instead of given back in between.
+  mallopt(M_MMAP_THRESHOLD, 64 << 20);
+  mallopt(M_TRIM_THRESHOLD, 512 << 20);
   wishes asked;
   CLI::App app{
       "Tries the orders in which messages may be delivered, in scenarios of two production "

@@ -15,6 +15,17 @@ using namespace imago::actors;  // NOLINT(google-build-using-namespace): its act
 
 namespace {
 
+// Read by every actor system of the process; parsing CAF's options anew costs as much as a
+// schedule.
+caf::actor_system_config& threadless() {
+  static auto* const made = [] {
+    auto* config = new caf::actor_system_config;  // as long as the last system
+    config->set("scheduler.policy", caf::atom("testing"));
+    return config;
+  }();
+  return *made;
+}
+
 constexpr party_id esp_wire = UINT32_MAX;  // in place of a sending actor
 
 // Keeps the answers to the commands of one engine.
@@ -119,12 +130,9 @@ host::host(world& in, host_number number, host_options options)
           }),
           journal_filter::up_to(*options_.journal));
   }
-  shared = make_services(chosen);
-  shared->timers = std::make_shared<timer_wheel>(in.shared_time(), 1);
+  shared = make_services(chosen, 1);
   gate_ = std::make_shared<inbox_gate>(limits::demux_inbox_max);
-  config_ = std::make_unique<caf::actor_system_config>();
-  config_->set("scheduler.policy", caf::atom("testing"));
-  system_ = std::make_unique<caf::actor_system>(*config_);
+  system_ = std::make_unique<caf::actor_system>(threadless());
   mail_number_ = in.mail.attach(*system_);
   user_ = in.mail.add_outside(mail_number_, "user");
   timers_ = in.mail.add_outside(mail_number_, "timers");

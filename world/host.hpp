@@ -156,7 +156,6 @@ class host {
   std::uint32_t mail_number_ = 0;
   party_id user_ = 0, timers_ = 0, plane_ = 0;
   std::map<std::pair<host_number, party_id>, party_id> wires_;  // by sending host and actor
-  std::unique_ptr<caf::actor_system_config> config_;
   std::unique_ptr<caf::actor_system> system_;
   std::shared_ptr<world_crypto> crypto_;
   std::unique_ptr<kernel_if::fake_backend> fake_;

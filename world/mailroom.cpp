@@ -130,11 +130,12 @@ letter_id mailroom::add_act(party_id who, std::function<void()> act) {
   made.kind = letter_kind::act;
   made.act = std::move(act);
   as(who, [&] { add(std::move(made)); });
-  return next_letter_ - 1;
+  return receivers_.size() - 1;
 }
 
 void mailroom::add(letter made) {
-  made.id = next_letter_++;
+  made.id = receivers_.size();
+  receivers_.push_back(made.to);
   if (made.from == 0) made.from = sender_;
   made.sent_in = is_delivering_ ? delivered_ : 0;
   auto& letters = letters_[made.to];
@@ -218,11 +219,11 @@ const letter* mailroom::oldest() {
 }
 
 std::pair<party_id, std::size_t> mailroom::place_of(letter_id id) const {
-  for (auto who : busy_) {
-    const auto& letters = letters_[who];
-    for (std::size_t index = 0; index < letters.size(); ++index)
-      if (letters[index].id == id) return {who, index};
-  }
+  if (id >= receivers_.size()) return {0, 0};
+  auto who = receivers_[id];
+  const auto& letters = letters_[who];
+  for (std::size_t index = 0; index < letters.size(); ++index)
+    if (letters[index].id == id) return {who, index};
   return {0, 0};
 }
 
@@ -334,7 +335,8 @@ bool mailroom::duplicate(letter_id id) {
   copy.receiver = original.receiver;
   copy.content = caf::make_mailbox_element(original.content->sender, original.content->mid, {},
                                            original.content->copy_content_to_message());
-  copy.id = next_letter_++;
+  copy.id = receivers_.size();
+  receivers_.push_back(copy.to);
   order_.emplace_back(copy.id, copy.to);
   letters_[who].insert(letters_[who].begin() + static_cast<std::ptrdiff_t>(index) + 1,
                        std::move(copy));

@@ -151,7 +151,7 @@ class mailroom final : private actors::mail_interceptor {
   std::deque<std::pair<letter_id, party_id>> order_;  // may name letters that are gone
   std::vector<const letter*> deliverable_;
   std::size_t pending_ = 0;
-  letter_id next_letter_ = 1;
+  std::vector<party_id> receivers_{0};  // by letter, also of those that are gone
   party_id sender_ = 0;
   std::uint32_t delivered_ = 0;
   bool is_delivering_ = false;

@@ -201,25 +201,26 @@ scenario kill_beside_handshake(planted_doubles doubles) {
 }
 
 scenario late_result(planted_doubles doubles) {
-  return {"late-result",
-          "an exchange of b's with a was killed, its job is done while c brings up an IKE SA with b",
-          [doubles](bool with_journal) { return three_peers(with_journal, doubles); },
-          [](world& in) {
-            a(in).initiate("moon-sun", "net");
-            while (b(in).crypto_waiting() == 0 && in.step()) {
-            }
-            b(in).kill("exchange");
-            letter_id killing = 0;
-            in.mail.for_each([&killing](const letter& one) {
-              if (imago::world::name_of(one) == "kill") killing = one.id;
-            });
-            if (killing != 0) in.deliver(killing);
-            c(in).initiate("star-sun", "net");
-          },
-          120s,
-          [](world& in) -> std::optional<std::string> {
-            return differs("IKE SAs of c", c(in).list().size(), 1);
-          }};
+  return {
+      "late-result",
+      "an exchange of b's with a was killed, its job is done while c brings up an IKE SA with b",
+      [doubles](bool with_journal) { return three_peers(with_journal, doubles); },
+      [](world& in) {
+        a(in).initiate("moon-sun", "net");
+        while (b(in).crypto_waiting() == 0 && in.step()) {
+        }
+        b(in).kill("exchange");
+        letter_id killing = 0;
+        in.mail.for_each([&killing](const letter& one) {
+          if (imago::world::name_of(one) == "kill") killing = one.id;
+        });
+        if (killing != 0) in.deliver(killing);
+        c(in).initiate("star-sun", "net");
+      },
+      120s,
+      [](world& in) -> std::optional<std::string> {
+        return differs("IKE SAs of c", c(in).list().size(), 1);
+      }};
 }
 
 scenario lost_response() {

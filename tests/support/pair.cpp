@@ -101,8 +101,7 @@ engine_side::engine_side(pair& both, bool is_a, const end& self, const pair_opti
   chosen.library = shared_library();
   chosen.sinks.emplace_back(ring, journal_filter::up_to(options.journal));
   if (options.adjust) options.adjust(is_a, chosen);
-  shared = make_services(chosen);
-  shared->timers = std::make_shared<timer_wheel>(both.time, 1);
+  shared = make_services(chosen, 1);
   crypto = std::make_shared<inline_crypto_executor>(run_with(shared->library));
   shared->crypto = crypto;
   shared->net = std::make_shared<side_network>(

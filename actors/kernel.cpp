@@ -11,6 +11,8 @@ constexpr auto reply_wait_max = std::chrono::seconds{10};
 // SPIs are drawn from 2^32: one that is taken is bad luck, several mean something else.
 constexpr unsigned spi_tries_max = 8;
 constexpr unsigned question_tries_max = 3;
+// Of one SA: first use, soft and hard limit, a new endpoint.
+constexpr std::size_t early_events_max = 4;
 
 const data_plane::sa_id* sa_of(const data_plane::event& event) {
   return std::visit(
@@ -176,7 +178,12 @@ void kernel::on_event(const data_plane::event& event) {
   const auto* id = sa_of(event);
   auto at = id ? leases_.find(*id) : leases_.end();
   if (at == leases_.end()) return;
-  if (auto owner = caf::actor_cast<caf::actor>(at->second.owner))
+  auto& lease = at->second;
+  if (id->direction == data_plane::direction::inbound && !lease.is_passed_on) {
+    if (lease.waiting.size() < early_events_max) lease.waiting.push_back(event);
+    return;
+  }
+  if (auto owner = caf::actor_cast<caf::actor>(lease.owner))
     caf::anon_send(owner, kernel_event{event});
 }
 
@@ -214,6 +221,9 @@ void kernel::on_transfer(transfer_leases& transfer) {
     watch(to);
     at->second.owner = to.address();
     owners_[to.address()].insert(id);
+    at->second.is_passed_on = true;
+    for (auto& event : std::exchange(at->second.waiting, {}))
+      caf::anon_send(to, kernel_event{std::move(event)});
   }
   if (transfer.reply_to) caf::anon_send(transfer.reply_to, leases_transferred{});
 }

@@ -43,6 +43,10 @@ class kernel final : public actor_base {
     // An install_sa for it is on its way. If the owner dies meanwhile, what to take back is known
     // only when it is answered, or given up.
     bool is_installing = false;
+    // An inbound SA belongs to the exchange that makes it until its Child SA's actor is there. What
+    // is reported before (its first use, say) waits for that actor.
+    bool is_passed_on = false;
+    std::vector<data_plane::event> waiting;
   };
 
   void on_request(kernel_request& request);

@@ -103,7 +103,9 @@ class search {
     ++result_.schedules;
     result_.deliveries += now.deliveries();
     result_.longest = std::max(result_.longest, nodes_.size());
-    return now.finish();
+    auto violated = now.finish();
+    if (limits_.at_end) limits_.at_end(now.in());
+    return violated;
   }
 
   std::vector<choice> sleep_of_next() const {

@@ -83,6 +83,7 @@ exploration explore_by_chance(const scenario& what, strategy how, const explorat
       const auto& choices = now.choices();
       if (choices.empty()) {
         violated = now.finish();
+        if (limits.at_end) limits.at_end(now.in());
         break;
       }
       auto index = chance->pick(choices);

@@ -61,6 +61,8 @@ struct exploration_limits {
   unsigned pct_depth = 3;  // d
   // Said now and then, for people who wait; may be empty.
   std::function<void(std::uint64_t schedules)> progress;
+  // Sees the world of each schedule at its end; may be empty.
+  std::function<void(world&)> at_end;
 };
 
 struct exploration {

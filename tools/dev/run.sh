@@ -56,6 +56,14 @@ run_bench() {
   die "there is no benchmark '$name' in bench/"
 }
 
+run_explore() {
+  local program=imago-explore argument
+  for argument in "$@"; do [ "$argument" = --planted ] && program=imago-explore-planted; done
+  # What is printed for programs stays alone on standard output.
+  { setup_packages && build_preset release "$program"; } >&2 || exit 1
+  exec "build/release/tools/$program" "$@"
+}
+
 run_docs() {
   step docs-links python3 tools/lint.py --only links || exit 1
   step docs-features python3 tools/count_features.py || exit 1

@@ -131,14 +131,10 @@ void ike_sa::on_initiate(const initiate_ike_sa& asked) {
 }
 
 void ike_sa::start_auth() {
-  auto child = initial_child_;
-  // RFC 6023: without a Child SA only if the peer can do so; else bring up the first configured.
-  if (!child && !model_.peer.childless && !model_.connection->config->children.empty())
-    child = {model_.connection->config, &model_.connection->config->children.front()};
   running_exchange entry;
   entry.is_ours = true;
   entry.type = exchange_type::ike_auth;
-  spawn_exchange(ikev2::initiate_ike_auth(shared_->flow_context(), snapshot(), child),
+  spawn_exchange(ikev2::initiate_ike_auth(shared_->flow_context(), snapshot(), initial_child_),
                  std::move(entry));
 }
 

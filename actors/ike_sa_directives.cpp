@@ -39,7 +39,9 @@ ike_sa::commit_result ike_sa::carry_out(std::vector<ikev2::directive> todo,
                   [&] {
                     return fields{{"child", report.failure.child}, {"reason", reason.text()}};
                   },
-                  "Child SA {child} not created: {reason}");
+                  report.failure.child.empty()
+                      ? static_text{"a Child SA that the peer asked for not created: {reason}"}
+                      : static_text{"Child SA {child} not created: {reason}"});
               if (!exchange.is_ours) return;
               finish_command(exchange.task ? exchange.task->command : initial_command_,
                              status{reason});

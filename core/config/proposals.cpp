@@ -1,6 +1,7 @@
 // Proposals as text: keywords joined by "-". The words are strongSwan's.
 #include <algorithm>
 #include <array>
+#include <span>
 
 #include "core/config/values.hpp"
 
@@ -228,18 +229,25 @@ result<std::vector<proposal>> parse_proposals(protocol_id protocol, std::string_
   return proposals;
 }
 
-// AEAD first; inside a type what is usual first: x25519 is what an initiator then guesses.
+// AEAD first; inside a type what is usual first: x25519 is what an initiator then guesses. Child
+// SAs without a key exchange of their own, unless the peer wants one.
 std::vector<proposal> default_proposals(protocol_id protocol) {
   constexpr std::array<std::string_view, 2> ike = {
       "aes256gcm16-aes128gcm16-chacha20poly1305-prfsha512-prfsha384-prfsha256-"
       "x25519-ecp256-ecp384-ecp521-modp3072-modp4096-modp2048",
       "aes256-aes192-aes128-sha512-sha384-sha256-"
       "x25519-ecp256-ecp384-ecp521-modp3072-modp4096-modp2048"};
-  constexpr std::array<std::string_view, 2> esp = {
+  constexpr std::array<std::string_view, 4> esp = {
       "aes256gcm16-aes128gcm16-chacha20poly1305-noesn",
-      "aes256-aes192-aes128-sha512-sha384-sha256-noesn"};
+      "aes256-aes192-aes128-sha512-sha384-sha256-noesn",
+      "aes256gcm16-aes128gcm16-chacha20poly1305-"
+      "x25519-ecp256-ecp384-ecp521-modp3072-modp4096-modp2048-noesn",
+      "aes256-aes192-aes128-sha512-sha384-sha256-"
+      "x25519-ecp256-ecp384-ecp521-modp3072-modp4096-modp2048-noesn"};
+  std::span<const std::string_view> texts{ike};
+  if (protocol == protocol_id::esp) texts = esp;
   std::vector<proposal> proposals;
-  for (auto text : protocol == protocol_id::ike ? ike : esp) {
+  for (auto text : texts) {
     auto one = parse_proposal(protocol, text);
     proposals.push_back(std::move(*one));
     proposals.back().number = static_cast<std::uint8_t>(proposals.size());

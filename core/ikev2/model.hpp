@@ -141,7 +141,7 @@ struct child_created {
   std::optional<data_plane::spi> replaces;  // inbound SPI of the rekeyed one
 };
 struct child_not_created {
-  std::string child;
+  std::string child;  // its configuration; empty: a responder could not tell which
   error reason;
   std::optional<data_plane::spi> rekeyed;         // the SA whose rekey failed
   bool try_again_later = false;                   // TEMPORARY_FAILURE

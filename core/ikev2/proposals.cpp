@@ -221,9 +221,8 @@ result<chosen_proposal> check_answer(const std::vector<wire::proposal>& offered,
 
 std::vector<wire::proposal> offer(std::vector<wire::proposal> ours, bytes_view spi,
                                   bool with_key_exchange) {
-  std::uint8_t number = 0;
+  std::vector<wire::proposal> offered;
   for (auto& own : ours) {
-    own.number = ++number;  // RFC 7296 §3.3.1: from 1, each one more than the last
     own.spi = to_bytes(spi);
     auto& list = own.transforms;
     if (!with_key_exchange) {
@@ -236,8 +235,16 @@ std::vector<wire::proposal> offer(std::vector<wire::proposal> ours, bytes_view s
     if (own.protocol == protocol_id::esp && !lists(own, transform_type::sequence_numbers))
       list.push_back({transform_type::sequence_numbers,
                       static_cast<std::uint16_t>(sequence_numbers::no_esn), 0, false});
+    // Those that differed in KE only have become the same.
+    auto is_same = [&](const wire::proposal& one) {
+      return one.protocol == own.protocol && one.transforms == list;
+    };
+    if (std::any_of(offered.begin(), offered.end(), is_same)) continue;
+    // RFC 7296 §3.3.1: from 1, each one more than the last.
+    own.number = static_cast<std::uint8_t>(offered.size() + 1);
+    offered.push_back(std::move(own));
   }
-  return ours;
+  return offered;
 }
 
 std::vector<ke_method> ke_methods(const std::vector<wire::proposal>& proposals) {

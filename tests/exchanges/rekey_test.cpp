@@ -43,6 +43,46 @@ TEST_CASE("rekey: a Child SA by either side") {
   }
 }
 
+TEST_CASE("rekey: with a key exchange or without, as both configurations allow") {
+  struct known {
+    const char *a, *b;
+    ke_method by_a, by_b;
+  };
+  using enum ke_method;
+  const auto* all = "default";
+  // Whoever begins says what it likes best; the responder's order decides among what both allow.
+  for (const auto& one :
+       {known{"aes128gcm16-x25519, aes128gcm16", "aes128gcm16", none, none},
+        known{"aes128gcm16-x25519", "aes128gcm16-ecp256-x25519", curve25519, curve25519},
+        known{"aes128gcm16, aes128gcm16-ecp256", "aes128gcm16-ecp256", ecp_256, ecp_256},
+        known{"aes128gcm16-x25519", all, curve25519, curve25519},
+        known{"aes128gcm16", all, none, none}, known{all, all, none, none}}) {
+    INFO(std::string{one.a} << " and " << std::string{one.b});
+    auto ends = shared_key_ends();
+    auto proposals = [](const char* text) {
+      return std::string_view{text} == "default" ? config::default_proposals(protocol_id::esp)
+                                                 : proposals_of(protocol_id::esp, text);
+    };
+    ends.a.child().proposals = proposals(one.a);
+    ends.b.child().proposals = proposals(one.b);
+    pair both{brisk(ends)};
+    both.establish();
+    CHECK(both.a.only_child().model.algorithms.key_exchange == none);  // of IKE_AUTH
+    for (bool by_a : {true, false}) {
+      auto before = both.a.only_child().model.inbound_spi;
+      (by_a ? both.a : both.b).rekey(the_child_sa);
+      both.run_until_quiet();
+      INFO(both.text());
+      auto after = both.a.only_child().model;
+      CHECK(after.inbound_spi != before);
+      CHECK(after.algorithms.key_exchange == (by_a ? one.by_a : one.by_b));
+      CHECK(both.b.only_child().model.algorithms == after.algorithms);
+    }
+    both.advance(linger);
+    both.check_agreement();
+  }
+}
+
 TEST_CASE("rekey: the responder keeps the old outbound SA until the new one is used") {
   pair both{brisk()};
   both.establish();

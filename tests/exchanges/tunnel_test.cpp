@@ -1,4 +1,6 @@
 // Whole tunnels between two engines of production actors: up, commands, deleted.
+#include <algorithm>
+
 #include <doctest/doctest.h>
 
 #include "tests/exchanges/ends.hpp"
@@ -228,4 +230,120 @@ TEST_CASE("tunnel: the engine stops though the peer is silent") {
   both.a.end_roots();
   both.advance(60s);
   both.check_empty();
+}
+
+TEST_CASE("tunnel: a command is answered when its connection is removed meanwhile") {
+  auto removed = [](pair& both) {
+    both.a.self.connections.clear();
+    both.a.load();
+  };
+  SUBCASE("before anything was sent") {
+    pair both{brisk()};
+    auto up = both.a.initiate();
+    removed(both);
+    both.on_wire = [](wire_datagram&) { return false; };
+    both.advance(60s);
+    CHECK(!both.a.answers->result_of(up));
+    both.check_empty();
+  }
+  SUBCASE("while the peer is silent") {
+    pair both{brisk()};
+    both.on_wire = [](wire_datagram&) { return false; };
+    auto up = both.a.initiate();
+    auto second = both.a.initiate("");
+    both.run_until_quiet();
+    removed(both);
+    both.advance(60s);
+    CHECK(!both.a.answers->result_of(up));
+    CHECK(both.a.answers->is_answered(second));
+    both.check_empty();
+  }
+  SUBCASE("while a Child SA is asked for, by initiator and responder") {
+    for (bool of_a : {true, false}) {
+      pair both{brisk(two_children_ends())};
+      both.establish();
+      auto& side = of_a ? both.a : both.b;
+      both.on_wire = [](wire_datagram&) { return false; };
+      auto up = side.initiate("net2");
+      side.run_actor("engine", 1);
+      side.self.connections.clear();
+      side.load();
+      both.run_until_quiet();
+      both.advance(60s);
+      CHECK(side.answers->is_answered(up));
+      both.check_empty();
+    }
+  }
+}
+
+TEST_CASE("tunnel: an IKE SA alone is an error if the peer does not announce RFC 6023") {
+  pair both{brisk()};
+  SUBCASE("it does") {
+    auto up = both.a.initiate("");
+    both.run_until_quiet();
+    CHECK(both.a.answers->result_of(up));
+    CHECK(both.a.only()->children.empty());
+    both.check_agreement();
+  }
+  SUBCASE("it does not") {
+    // Its notify becomes one that nobody knows.
+    both.on_wire = [](wire_datagram& what) {
+      const bytes childless{0x40, 0x22}, unknown{0xa0, 0x22};
+      auto at =
+          std::search(what.octets.begin(), what.octets.end(), childless.begin(), childless.end());
+      if (what.label() == "IKE_SA_INIT response 0" && at != what.octets.end())
+        std::copy(unknown.begin(), unknown.end(), at);
+      return true;
+    };
+    auto up = both.a.initiate("");
+    both.run_until_quiet();
+    auto result = both.a.answers->result_of(up);
+    REQUIRE(!result);
+    CHECK(result.failure().code == errc::not_supported);
+    CHECK(result.failure().where.find("RFC 6023") != std::string::npos);
+    CHECK(both.sent_count(true, "IKE_AUTH request 1") == 0);
+    both.advance(60s);
+    both.check_empty();
+  }
+}
+
+TEST_CASE("tunnel: the responder's log names the Child SA that was not created, if it can") {
+  auto said = [](pair& both) {
+    both.b.shared->facts->drain();
+    auto found = both.b.ring->named("child_sa_failed");
+    REQUIRE(found.size() == 1);
+    return actors::line_of(found.front());
+  };
+  auto ends = two_children_ends();
+  SUBCASE("in IKE_AUTH") {
+    pair both{brisk(ends)};
+    both.b.plane->inject_fault({"install_sa", 1, kernel_if::fault_action::refuse});
+    both.a.initiate();
+    both.run_until_quiet();
+    CHECK(said(both).find("Child SA net not created: ") != std::string::npos);
+  }
+  SUBCASE("in CREATE_CHILD_SA") {
+    pair both{brisk(ends)};
+    both.establish();
+    both.b.plane->inject_fault({"allocate_spi", 1, kernel_if::fault_action::refuse});
+    both.a.initiate("net2");
+    both.run_until_quiet();
+    CHECK(said(both).find("Child SA net2 not created: ") != std::string::npos);
+  }
+  SUBCASE("in a rekey") {
+    pair both{brisk(ends)};
+    both.establish();
+    both.b.plane->inject_fault({"install_sa", 1, kernel_if::fault_action::refuse});
+    both.a.rekey(the_child_sa);
+    both.run_until_quiet();
+    CHECK(said(both).find("Child SA net not created: ") != std::string::npos);
+  }
+  SUBCASE("none of ours") {
+    ends.b.connection().children.pop_back();
+    pair both{brisk(ends)};
+    both.establish();
+    both.a.initiate("net2");
+    both.run_until_quiet();
+    CHECK(said(both).find("a Child SA that the peer asked for not created: ") != std::string::npos);
+  }
 }

@@ -109,6 +109,29 @@ class Authentication(CharonCase):
         self.check("east", "psk", CHACHA20, self.CHACHA20)
 
 
+class DefaultProposals(CharonCase):
+    """Imago's own ESP proposals: a rekey without a key exchange, or with the one that the peer wants."""
+
+    def check(self, who, at_charon):
+        proposals = "aes128gcm16-prfsha256-x25519"
+        self.up(west={"proposals": (proposals, "default")}, east={"proposals": (proposals, at_charon)})
+        self.rekey(who, "child")
+        self.lab.ping_both_ways()
+        self.end()
+
+    def test_default_of_charon_rekeyed_by_imago(self):
+        self.check("west", "default")
+
+    def test_default_of_charon_rekeyed_by_charon(self):
+        self.check("east", "default")
+
+    def test_forward_secrecy_of_charon_rekeyed_by_imago(self):
+        self.check("west", "aes128gcm16-x25519")
+
+    def test_forward_secrecy_of_charon_rekeyed_by_charon(self):
+        self.check("east", "aes128gcm16-x25519")
+
+
 class Rekeys(CharonCase):
     """During a steady flood of datagrams through the tunnel, both ways."""
 

@@ -52,10 +52,13 @@ constexpr row rows[] = {
 };
 static_assert(is_unambiguous(rows));
 
-std::vector<ke_method> pfs_methods(const config::child_config& child) {
-  auto methods = ke_methods(child.proposals);
-  std::erase(methods, ke_method::none);
-  return methods;
+// What the configuration would like best; others that it allows are offered too, and the peer may
+// ask for one of them.
+ke_method first_method(const std::vector<wire::proposal>& proposals) {
+  if (proposals.empty()) return ke_method::none;
+  for (const auto& one : proposals.front().transforms)
+    if (one.type == transform_type::key_exchange) return static_cast<ke_method>(one.id);
+  return ke_method::none;
 }
 
 wire::payloads compose_request(const ike_sa_model& sa, const config::child_config& child,
@@ -64,7 +67,7 @@ wire::payloads compose_request(const ike_sa_model& sa, const config::child_confi
   wire::payloads payloads;
   // The SPI that we, the initiator of the rekey, expect in inbound packets (§1.3.3).
   if (rekeyed) payloads.push_back(notify_about_child(notify_type::rekey_sa, *rekeyed));
-  add_child_offer(payloads, sa, child, own_spi, own != nullptr);
+  add_child_offer(payloads, sa, child, own_spi, true);
   // The nonce and KE stand after SA, before the selectors.
   auto at = std::find_if(payloads.begin(), payloads.end(), [](const auto& payload) {
     return std::holds_alternative<wire::traffic_selector_payload>(payload);
@@ -85,8 +88,7 @@ flow initiate_create_child_sa(flow_context context, sa_snapshot_ptr sa, child_co
   auto failed = [&](error reason, bool later = false, std::optional<data_plane::spi> at_peer = {}) {
     return ended(sa, child_not_created{child->name, std::move(reason), rekeyed, later, at_peer});
   };
-  auto methods = pfs_methods(*child);
-  key_exchange_rounds rounds{methods, methods.empty() ? ke_method::none : methods.front()};
+  key_exchange_rounds rounds{ke_methods(child->proposals), first_method(child->proposals)};
   auto own_nonce = make_nonce(*context.random);
   auto allocate = spi_request(*sa);
   auto allocated = co_await offload(std::move(allocate));
@@ -114,7 +116,7 @@ flow initiate_create_child_sa(flow_context context, sa_snapshot_ptr sa, child_co
 
   const auto* peer_nonce = wire::find<wire::nonce_payload>(md->payloads);
   const auto* peer_ke = wire::find<wire::key_exchange_payload>(md->payloads);
-  auto agreed = check_child_answer(*sa, child, own_spi, md->payloads, own.has_value());
+  auto agreed = check_child_answer(*sa, child, own_spi, md->payloads, true);
   if (!agreed) co_return failed(agreed.failure(), false, own_spi);
   secret shared;
   if (agreed->algorithms.key_exchange != ke_method::none) {
@@ -142,10 +144,11 @@ flow initiate_create_child_sa(flow_context context, sa_snapshot_ptr sa, child_co
 
 namespace {
 
+// `child` empty: which configuration the peer means is not known.
 outcome refuse(const sa_snapshot_ptr& sa, wire::notify_payload answer, error reason,
-               std::optional<data_plane::spi> rekeyed = {}) {
+               std::string child) {
   return answered(sa, payloads_of(std::move(answer)), peer_alive{},
-                  child_not_created{"", std::move(reason), rekeyed, false, {}});
+                  child_not_created{std::move(child), std::move(reason), {}, false, {}});
 }
 
 // §2.25: what is being replaced or closed takes nothing new. The notify to answer with, or nothing.
@@ -192,8 +195,11 @@ wire::payloads compose_response(const agreed_child& agreed, const bytes& own_non
 flow process_create_child_sa_request(flow_context context, sa_snapshot_ptr sa, msg_digest md) {
   const auto* rekey_notify = wire::find_notify(md.payloads, notify_type::rekey_sa);
   const auto* rekeyed = rekey_notify ? find_rekeyed(*sa, *rekey_notify) : nullptr;
+  std::string name;
+  if (rekeyed) name = rekeyed->config->name;
   if (auto answer = objection(*sa, rekey_notify, rekeyed))
-    co_return refuse(sa, *answer, {errc::wrong_exchange, "answered " + text_of(answer->type)});
+    co_return refuse(sa, *answer, {errc::wrong_exchange, "answered " + text_of(answer->type)},
+                     name);
   std::optional<data_plane::spi> replaces;
   if (rekeyed) replaces = rekeyed->inbound_spi;
 
@@ -201,13 +207,14 @@ flow process_create_child_sa_request(flow_context context, sa_snapshot_ptr sa, m
   const auto* peer_nonce = wire::find<wire::nonce_payload>(md.payloads);
   auto agreed = accept_child(context, *sa, *sa->connection, md.payloads, true, rekeyed);
   if (!agreed)
-    co_return refuse(sa, make_notify(notify_for(agreed.failure().code)), agreed.failure());
+    co_return refuse(sa, make_notify(notify_for(agreed.failure().code)), agreed.failure(), name);
+  name = agreed->child.config->name;
   auto method = agreed->child.algorithms.key_exchange;
   if (method != ke_method::none && (!peer_ke || peer_ke->method != method)) {
     writer wanted;
     wanted.u16(static_cast<std::uint16_t>(method));
     co_return refuse(sa, make_notify(notify_type::invalid_ke_payload, wanted.finish()),
-                     {errc::invalid_ke_payload, "Child SA"});
+                     {errc::invalid_ke_payload, "Child SA"}, name);
   }
 
   auto own_nonce = make_nonce(*context.random);
@@ -218,26 +225,29 @@ flow process_create_child_sa_request(flow_context context, sa_snapshot_ptr sa, m
     crypto::respond_key_exchange_job job{method, peer_ke->data};
     auto both = co_await offload(std::move(allocate), std::move(job));
     if (!std::get<1>(both))
-      co_return refuse(sa, make_notify(notify_type::invalid_syntax), std::get<1>(both).failure());
+      co_return refuse(sa, make_notify(notify_type::invalid_syntax), std::get<1>(both).failure(),
+                       name);
     if (!std::get<0>(both))
-      co_return refuse(sa, make_notify(notify_type::temporary_failure),
-                       std::get<0>(both).failure());
+      co_return refuse(sa, make_notify(notify_type::temporary_failure), std::get<0>(both).failure(),
+                       name);
     agreed->child.inbound_spi = std::get<0>(both)->spi;
     shared = std::move(std::get<1>(both)->shared_secret);
     public_value = std::move(std::get<1>(both)->public_value);
   } else {
     auto allocated = co_await offload(std::move(allocate));
     if (!allocated)
-      co_return refuse(sa, make_notify(notify_type::temporary_failure), allocated.failure());
+      co_return refuse(sa, make_notify(notify_type::temporary_failure), allocated.failure(), name);
     agreed->child.inbound_spi = allocated->spi;
   }
   agreed->child.lowest_nonce = lowest_nonce(own_nonce, peer_nonce->data);
   auto keyed = key_child(context, *sa, agreed->child, shared, peer_nonce->data, own_nonce,
                          sa->algorithms.prf, sa->keys->sk_d);
-  if (!keyed) co_return refuse(sa, make_notify(notify_type::temporary_failure), keyed.failure());
+  if (!keyed)
+    co_return refuse(sa, make_notify(notify_type::temporary_failure), keyed.failure(), name);
   auto installed = co_await offload(std::move(keyed->inbound));
   if (!installed)
-    co_return refuse(sa, make_notify(notify_for(installed.failure().code)), installed.failure());
+    co_return refuse(sa, make_notify(notify_for(installed.failure().code)), installed.failure(),
+                     name);
   auto response = compose_response(*agreed, own_nonce, public_value);
   co_return answered(sa, std::move(response), peer_alive{},
                      child_created{std::move(agreed->child), std::move(keyed->outbound),

@@ -240,6 +240,11 @@ wire::payloads compose_request(const ike_sa_model& sa, const own_auth& own, auth
 // lint: long because a flow is one story, and only one coroutine may suspend in it
 flow initiate_ike_auth(flow_context context, sa_snapshot_ptr sa, child_config_ptr child) {
   auto connection = sa->connection;
+  if (!child && !sa->peer.childless)
+    co_return ended(sa, ike_failed{{errc::not_supported,
+                                    "the peer wants a Child SA in IKE_AUTH (it does not announce "
+                                    "RFC 6023): name one"},
+                                   {}});
   auto own = prepare_auth(context, *sa, *connection, connection->config->remote.identity,
                           sa->peer.wants_certificate);
   if (!own) co_return ended(sa, ike_failed{own.failure(), {}});
@@ -381,6 +386,8 @@ flow process_ike_auth_request(flow_context context, sa_snapshot_ptr sa, msg_dige
   bool wants_child = wire::find<wire::security_association_payload>(md.payloads) != nullptr;
   auto agreed = wants_child ? accept_child(context, *sa, *connection, md.payloads, false, nullptr)
                             : imago::result<agreed_child>{errc::missing_payload, "childless"};
+  std::string name;  // which one the peer means, if it is known
+  if (agreed) name = agreed->child.config->name;
 
   // SPI and signature at the same time, each only if wanted.
   auto allocate = spi_request(*sa);
@@ -431,7 +438,7 @@ flow process_ike_auth_request(flow_context context, sa_snapshot_ptr sa, msg_dige
         child_created{std::move(agreed->child), std::move(*outbound), false, {}});
   } else if (wants_child) {
     response.push_back(make_notify(notify_for(agreed.failure().code)));
-    result.effects.push_back(child_not_created{"", agreed.failure(), {}, false, {}});
+    result.effects.push_back(child_not_created{name, agreed.failure(), {}, false, {}});
   }
   result.response = std::move(response);
   co_return result;

@@ -163,25 +163,25 @@ auto ends_with(std::size_t ike_sas, std::size_t children) {
 }  // namespace
 
 scenario larval_race(planted_doubles doubles) {
-  // What left, shared by the calls of one schedule: schedules run one after the other.
-  auto left = std::make_shared<std::vector<bytes>>();
+  // What b sent, shared by the calls of one schedule: schedules run one after the other.
+  auto sent = std::make_shared<std::vector<bytes>>();
   return {"larval-race",
           "b sends ESP as soon as it can for a Child SA whose inbound SA is larval at a",
           [doubles](bool with_journal) { return established_esp_peers(with_journal, doubles); },
-          [left](world& in) {
-            left->clear();
+          [sent](world& in) {
+            sent->clear();
             a(in).initiate("moon-sun", "net2");
             for (std::uint8_t number = 1; number <= 4; ++number)
-              in.happen("send", [&in, left, number] {
+              in.happen("send", [&in, sent, number] {
                 auto packet = inner_packet(number);
-                if (b(in).send_inner(packet)) left->push_back(packet);
+                if (b(in).send_inner(packet)) sent->push_back(packet);
               });
           },
           10s,
-          [left](world& in) -> std::optional<std::string> {
-            if (a(in).received_inner == *left) return std::nullopt;
+          [sent](world& in) -> std::optional<std::string> {
+            if (a(in).received_inner == *sent) return std::nullopt;
             return fmt::format("b sent {} inner packets as ESP, a received {}, or in another order",
-                               left->size(), a(in).received_inner.size());
+                               sent->size(), a(in).received_inner.size());
           }};
 }
 

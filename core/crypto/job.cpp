@@ -145,7 +145,8 @@ result<verified> verify_shared_key(const library& library, prf_algorithm algorit
 }
 
 job_result run(const library& library, job&& job) {
-  return std::visit([&](auto&& one) { return run_one(library, std::move(one)); }, std::move(job));
+  return std::visit([&](auto&& one) { return run_one(library, std::forward<decltype(one)>(one)); },
+                    std::move(job));
 }
 
 std::string_view name_of(const job& job) {

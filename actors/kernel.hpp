@@ -24,6 +24,11 @@ class kernel final : public actor_base {
     std::size_t total() const { return pending + leases + owners; }
   };
   tables table_sizes() const { return {pending_.size(), leases_.size(), owners_.size()}; }
+  // Asked for, and not acknowledged yet.
+  bool is_installing(const data_plane::sa_id& id) const {
+    auto at = leases_.find(id);
+    return at != leases_.end() && at->second.is_installing;
+  }
 
  private:
   struct pending {

@@ -16,3 +16,11 @@ add_library(caf_core SHARED IMPORTED)
 set_target_properties(caf_core PROPERTIES IMPORTED_LOCATION ${CAF_CORE_LIBRARY}
   INTERFACE_SYSTEM_INCLUDE_DIRECTORIES ${CAF_INCLUDE_DIR}
   INTERFACE_LINK_LIBRARIES Threads::Threads)
+
+# An allocator for programs that make and destroy world after world: a sixth of their time
+# (decision 0008). Without it, and under sanitizers, the C library's.
+find_package(mimalloc QUIET)
+add_library(imago_fast_malloc INTERFACE)
+if(mimalloc_FOUND AND NOT IMAGO_SANITIZE)
+  target_link_libraries(imago_fast_malloc INTERFACE mimalloc)
+endif()

@@ -1,6 +1,7 @@
 #include "world/host.hpp"
 
 #include <cstdio>
+#include <mutex>
 
 #include <caf/atom.hpp>
 
@@ -25,6 +26,33 @@ caf::actor_system_config& threadless() {
   }();
   return *made;
 }
+
+// Actor systems without actors, to be used again: making and ending one is a twentieth of a
+// schedule.
+class idle_systems {
+ public:
+  // As long as the process: CAF's own statics may go before ours.
+  static idle_systems& of_process() {
+    static auto* const all = new idle_systems;
+    return *all;
+  }
+  std::unique_ptr<caf::actor_system> take() {
+    std::lock_guard guard{mutex_};
+    if (idle_.empty()) return std::make_unique<caf::actor_system>(threadless());
+    auto taken = std::move(idle_.back());
+    idle_.pop_back();
+    return taken;
+  }
+  void give_back(std::unique_ptr<caf::actor_system> system) {
+    std::lock_guard guard{mutex_};
+    if (idle_.size() < kept_max) idle_.push_back(std::move(system));
+  }
+
+ private:
+  static constexpr std::size_t kept_max = 8;
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<caf::actor_system>> idle_;
+};
 
 constexpr party_id esp_wire = UINT32_MAX;  // in place of a sending actor
 
@@ -132,7 +160,7 @@ host::host(world& in, host_number number, host_options options)
   }
   shared = make_services(chosen, 1);
   gate_ = std::make_shared<inbox_gate>(limits::demux_inbox_max);
-  system_ = std::make_unique<caf::actor_system>(threadless());
+  system_ = idle_systems::of_process().take();
   mail_number_ = in.mail.attach(*system_);
   user_ = in.mail.add_outside(mail_number_, "user");
   timers_ = in.mail.add_outside(mail_number_, "timers");
@@ -194,18 +222,22 @@ host::~host() {
     std::fprintf(stderr, "actors that did not end: %s\n", shared->counted->text().c_str());
     std::abort();
   }
-  system_.reset();
+  idle_systems::of_process().give_back(std::move(system_));
 }
 
 void host::end_all() {
   if (has_ended_) return;
   has_ended_ = true;
-  in_.mail.as(user_, [&] { kill_tree(*shared); });
+  in_.mail.as(user_, [&] {
+    kill_tree(*shared);
+    caf::anon_send<caf::message_priority::high>(probe_, actors::kill{});
+  });
   auto run = [this] {
     while (const auto* next = in_.mail.oldest()) in_.mail.deliver(next->id);
   };
   in_.mail.for_each([this](const letter& one) { in_.mail.hold(one.id, false); });
   run();
+  if (shared->counted->live_total() == 0) return;
   // What the roots could not reach, so that a failed test ends as well.
   kill({});
   run();
@@ -308,9 +340,9 @@ std::size_t host::facts(std::string_view name) {
 }
 
 std::vector<std::string> host::problems() {
-  shared->facts->drain();
   std::vector<std::string> found;
   if (!ring) return found;
+  shared->facts->drain();
   for (const auto* name :
        {"unexpected_message", "actor_failed", "unexpected_down", "unexpected_error"})
     for (const auto& one : ring->named(name)) found.push_back(line_of(one));

@@ -158,13 +158,14 @@ void invariants::check_host_quiet(host& one) {
     }
   }
   if (!one.fake()) return;
-  for (const auto& sa : one.fake()->sas()) present.emplace(sa.id.direction, sa.id.spi);
+  for (const auto& [id, fingerprint] : one.fake()->key_fingerprints())
+    present.emplace(id.direction, id.spi);
   if (present != expected)
     fail(fmt::format("{}: the data plane holds {} SAs, the IKE SAs {}", one.name(), present.size(),
                      expected.size()));
-  if (!one.fake()->larval().empty())
-    fail(fmt::format("{}: {} larval SAs are left", one.name(), one.fake()->larval().size()));
-  if (one.fake()->policies().empty() != expected.empty())
+  if (auto count = one.fake()->larval_count(); count != 0)
+    fail(fmt::format("{}: {} larval SAs are left", one.name(), count));
+  if (one.fake()->has_policies() == expected.empty())
     fail(fmt::format("{}: {} policies, {} SAs", one.name(), one.fake()->policies().size(),
                      expected.size()));
 }
@@ -191,13 +192,13 @@ void invariants::check_pair(host& one, host& other) {
   for (const auto& [spis, model] : theirs)
     fail(fmt::format("only {} has the IKE SA {}", other.name(), text_of_spis(*model)));
   if (!one.fake() || !other.fake()) return;
-  auto mirrors = other.fake()->sas();
-  for (const auto& sa : one.fake()->sas())
-    for (const auto& mirror : mirrors)
-      if (mirror.id.spi == sa.id.spi && mirror.id.direction != sa.id.direction &&
-          mirror.key_fingerprint != sa.key_fingerprint)
+  auto mirrors = other.fake()->key_fingerprints();
+  for (const auto& [id, fingerprint] : one.fake()->key_fingerprints())
+    for (const auto& [mirror, its_fingerprint] : mirrors)
+      if (mirror.spi == id.spi && mirror.direction != id.direction &&
+          its_fingerprint != fingerprint)
         fail(fmt::format("{} and {} have different keys for {:08x}", one.name(), other.name(),
-                         sa.id.spi));
+                         id.spi));
 }
 
 const std::optional<std::string>& invariants::check_empty() {

@@ -38,6 +38,7 @@ mailroom::~mailroom() { actors::actor_base::intercept_mail(outer_); }
 std::uint32_t mailroom::attach(caf::actor_system& system) {
   host made;
   made.system = &system;
+  made.first_actor = system.latest_actor_id() + 1;
   made.scheduler = &dynamic_cast<caf::scheduler::test_coordinator&>(system.scheduler());
   hosts_.push_back(std::move(made));
   return static_cast<std::uint32_t>(hosts_.size() - 1);
@@ -63,7 +64,7 @@ mailroom::host& mailroom::host_of(const caf::actor_system& system) {
 
 party_id mailroom::party_for(actors::actor_base& actor) {
   auto& host = host_of(actor.home_system());
-  auto id = actor.id();
+  auto id = actor.id() - host.first_actor;
   if (id >= host.by_actor_id.size()) host.by_actor_id.resize(id + 16);
   auto& slot = host.by_actor_id[id];
   if (slot != 0) return slot;
@@ -84,8 +85,10 @@ party_id mailroom::party_for(actors::actor_base& actor) {
 
 party_id mailroom::party_of(const caf::actor_addr& actor) const {
   for (const auto& host : hosts_)
-    if (actor && host.system == &actor.home_system())
-      return actor.id() < host.by_actor_id.size() ? host.by_actor_id[actor.id()] : 0;
+    if (actor && host.system == &actor.home_system() && actor.id() >= host.first_actor) {
+      auto id = actor.id() - host.first_actor;
+      return id < host.by_actor_id.size() ? host.by_actor_id[id] : 0;
+    }
   return 0;
 }
 

@@ -127,7 +127,8 @@ class mailroom final : private actors::mail_interceptor {
   struct host {
     caf::actor_system* system = nullptr;
     caf::scheduler::test_coordinator* scheduler = nullptr;
-    std::vector<party_id> by_actor_id;
+    caf::actor_id first_actor = 0;      // of this world: systems are used again
+    std::vector<party_id> by_actor_id;  // from that one on
     std::vector<std::pair<const char*, std::uint32_t>> counts;  // of each kind
     bool is_detached = false;
   };

@@ -40,8 +40,8 @@ class run {
   std::size_t taken_ = 0;
 };
 
-// Fewer choices that are not the oldest, and still the same kind of violation. `budget`: schedules to
-// try at most.
+// Fewer choices that are not the oldest, and still the same kind of violation. `budget`: schedules
+// to try at most.
 schedule reduce(const scenario& what, schedule found, const std::string& violated,
                 std::size_t budget = 2000);
 violation explain(const scenario& what, schedule found, const std::string& violated);

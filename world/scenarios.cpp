@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "actors/ike_sa.hpp"
 #include "core/config/configuration.hpp"
 #include "world/established.hpp"
 
@@ -150,11 +151,13 @@ std::optional<std::string> differs(std::string_view what, std::size_t is, std::s
 auto ends_with(std::size_t ike_sas, std::size_t children) {
   return [ike_sas, children](world& in) -> std::optional<std::string> {
     for (const auto& one : in.hosts()) {
-      auto all = one->list();
-      if (auto wrong = differs(one->name() + ": IKE SAs", all.size(), ike_sas)) return wrong;
-      for (const auto& sa : all)
-        if (auto wrong = differs(one->name() + ": Child SAs", sa->children.size(), children))
+      auto living = one->living("ike_sa");
+      if (auto wrong = differs(one->name() + ": IKE SAs", living.size(), ike_sas)) return wrong;
+      for (auto who : living) {
+        const auto& model = static_cast<const actors::ike_sa&>(*in.mail.who(who).actor).model();
+        if (auto wrong = differs(one->name() + ": Child SAs", model.children.size(), children))
           return wrong;
+      }
     }
     return std::nullopt;
   };

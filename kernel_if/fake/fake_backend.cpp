@@ -296,6 +296,24 @@ bool fake_backend::has_sa(const data_plane::sa_id& id) const {
   return sas_.count(id) != 0;
 }
 
+std::vector<std::pair<data_plane::sa_id, std::size_t>> fake_backend::key_fingerprints() const {
+  std::lock_guard guard{mutex_};
+  std::vector<std::pair<data_plane::sa_id, std::size_t>> found;
+  found.reserve(sas_.size());
+  for (const auto& [id, sa] : sas_) found.emplace_back(id, sa.key_fingerprint);
+  return found;
+}
+
+bool fake_backend::has_policies() const {
+  std::lock_guard guard{mutex_};
+  return !policies_.empty();
+}
+
+std::size_t fake_backend::larval_count() const {
+  std::lock_guard guard{mutex_};
+  return larval_.size();
+}
+
 std::vector<fake_sa> fake_backend::sas() const {
   std::lock_guard lock{mutex_};
   std::vector<fake_sa> list;

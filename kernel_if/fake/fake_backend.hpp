@@ -104,6 +104,10 @@ class fake_backend final : public backend {
   // --- what a test sees -------------------------------------------------------------------------
   std::vector<fake_sa> sas() const;
   bool has_sa(const data_plane::sa_id& id) const;  // mature
+  // The same SAs, as little as tells whether both peers agree: cheap.
+  std::vector<std::pair<data_plane::sa_id, std::size_t>> key_fingerprints() const;
+  bool has_policies() const;
+  std::size_t larval_count() const;
   std::vector<data_plane::policy> policies() const;
   std::vector<fake_larval> larval() const;
   std::vector<std::string> submitted() const;  // names of all requests, in order

@@ -226,8 +226,8 @@ host::~host() {
 }
 
 void host::end_all() {
-  if (has_ended_) return;
-  has_ended_ = true;
+  if (is_over_) return;
+  has_ended_ = is_over_ = true;
   in_.mail.as(user_, [&] {
     kill_tree(*shared);
     caf::anon_send<caf::message_priority::high>(probe_, actors::kill{});

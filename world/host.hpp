@@ -165,7 +165,8 @@ class host {
   std::unique_ptr<actors::engine_parts::credentials_store> store_;
   std::shared_ptr<actors::inbox_gate> gate_;
   caf::actor probe_;
-  bool has_ended_ = false;
+  bool has_ended_ = false;  // its roots were killed
+  bool is_over_ = false;    // all of it was
 };
 
 }  // namespace imago::world

@@ -109,6 +109,19 @@ std::size_t control_channel::requests() const {
   return requests_;
 }
 
+bool control_channel::takes_requests() const {
+  std::lock_guard guard{mutex_};
+  return requests_ < limits::control_requests_max && !is_frozen_;
+}
+
+void control_channel::freeze(bool is_frozen) {
+  {
+    std::lock_guard guard{mutex_};
+    is_frozen_ = is_frozen;
+  }
+  waker_->call(client_);  // which looks anew at what it waits for
+}
+
 std::uint64_t control_channel::dropped_events() const {
   std::lock_guard guard{mutex_};
   return dropped_events_;
@@ -118,6 +131,7 @@ control_channel::flushed control_channel::flush(int fd) {
   std::lock_guard guard{mutex_};
   is_called_ = false;
   if (is_over_) return flushed::failed;
+  if (is_frozen_) return flushed::everything;  // that there is to write now
   while (!queue_.empty()) {
     const auto& front = queue_.front();
     auto count = ::send(fd, front.data() + sent_of_front_, front.size() - sent_of_front_,

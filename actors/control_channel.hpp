@@ -48,6 +48,10 @@ class control_channel {
   void request_answered();
   void end();  // the I/O thread closes the client
   std::size_t requests() const;
+  // Fewer than limits::control_requests_max wait for an answer, and it is not frozen.
+  bool takes_requests() const;
+  // An impairment: frozen, nothing is read from it and nothing written to it.
+  void freeze(bool is_frozen);
   std::uint64_t dropped_events() const;
 
   // --- the I/O thread ---
@@ -69,6 +73,7 @@ class control_channel {
   std::uint64_t dropped_events_ = 0;
   bool is_waited_for_ = false;
   bool is_over_ = false;    // too much waited, or its actor ended
+  bool is_frozen_ = false;
   bool is_called_ = false;  // the I/O thread knows already
 };
 using control_channel_ptr = std::shared_ptr<control_channel>;

@@ -69,6 +69,7 @@ class control_client final : public actor_base {
   control_context& context() { return *context_; }
   services& shared() { return *context_->parts.shared; }
   caf::actor self() { return caf::actor_cast<caf::actor>(this); }
+  std::uint64_t number() const { return number_; }  // of this client
   // The running command's number: questions carry it, so that late answers are known as such.
   std::uint64_t command() const { return command_number_; }
   bool is_registered(std::string_view event) const;

@@ -147,6 +147,9 @@ const command_row commands[] = {
     {"get-authorities", &get_authorities},
     {"get-pools", &no_pools},
     {"get-algorithms", &get_algorithms},
+    {"impair", &make_impair},  // ours, as the next two
+    {"impair-list", &list_impairments},
+    {"impair-clear", &clear_impairments},
 };
 
 constexpr std::array events = {

@@ -52,6 +52,11 @@ std::unique_ptr<control_command> make_terminate(control_client&, vici::message& 
 std::unique_ptr<control_command> make_rekey(control_client&, vici::message& request);
 std::unique_ptr<control_command> make_kill(control_client&, vici::message& request);
 
+// --- control_impair.cpp: faults on demand ---
+std::unique_ptr<control_command> make_impair(control_client&, vici::message& request);
+vici::message list_impairments(control_context&, vici::message& request);
+vici::message clear_impairments(control_context&, vici::message& request);
+
 // --- control_lists.cpp: what is streamed ---
 std::unique_ptr<control_command> make_list_sas(control_client&, vici::message& request);
 std::unique_ptr<control_command> make_list_policies(control_client&, vici::message& request);

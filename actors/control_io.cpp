@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "actors/impair.hpp"
 #include "core/base/limits.hpp"
 
 namespace imago::actors {
@@ -74,6 +75,7 @@ void control_io::accept_clients() {
     one.fd = fd;
     one.channel = std::make_shared<control_channel>(number, waker_);
     one.actor = context_->parts.system->spawn<control_client>(context_, one.channel, number - 1);
+    if (auto& faults = context_->parts.faults) faults->add_client(number - 1, one.channel);
   }
 }
 
@@ -99,7 +101,7 @@ bool control_io::read_from(client& one, std::uint32_t ready) {
 }
 
 void control_io::take_packets(client& one) {
-  while (one.channel->requests() < limits::control_requests_max) {
+  while (one.channel->takes_requests()) {
     auto segment = one.input.next();
     if (!segment) break;
     take_segment(one, std::move(*segment));
@@ -137,7 +139,7 @@ bool control_io::write_to(client& one) {
 }
 
 void control_io::update_interest(std::uint64_t number, client& one) {
-  one.wants_read = one.channel->requests() < limits::control_requests_max;
+  one.wants_read = one.channel->takes_requests();
   epoll_event wanted{0, {.u64 = number}};
   if (one.wants_read) wanted.events |= EPOLLIN;
   if (one.wants_write) wanted.events |= EPOLLOUT;
@@ -148,6 +150,7 @@ void control_io::close_client(std::uint64_t number) {
   auto at = clients_.find(number);
   if (at == clients_.end()) return;
   ::close(at->second.fd);
+  if (auto& faults = context_->parts.faults) faults->remove_client(number - 1);
   caf::anon_send<caf::message_priority::high>(at->second.actor, control_client_gone{});
   clients_.erase(at);
 }

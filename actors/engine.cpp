@@ -3,6 +3,7 @@
 #include "actors/assembly.hpp"
 #include "actors/bridge.hpp"
 #include "actors/engine_parts.hpp"
+#include "actors/impaired.hpp"
 #include "actors/live_network.hpp"
 #include "actors/scheduler_policy.hpp"
 
@@ -16,18 +17,19 @@ result<std::unique_ptr<engine>> engine::start(engine_options options) {
   auto& parts = *made->parts_;
   auto shared = parts.shared = make_services(options);
 
+  if (options.allows_impair) parts.faults = std::make_shared<impairments>(shared->facts);
   auto net = live_network::open(options);
   if (!net) return net.failure();
   parts.net = *net;
-  shared->net = parts.net;
+  shared->net = impaired(parts.faults, std::shared_ptr<network>{parts.net});
   if (options.make_backend) {
     auto backend = options.make_backend(*parts.net, *shared->library);
     if (!backend) return backend.failure();
-    parts.backend = std::move(*backend);
+    parts.backend = impaired(parts.faults, std::move(*backend));
   }
   parts.crypto =
       std::make_shared<thread_crypto_pool>(options.crypto_threads, run_with(shared->library));
-  shared->crypto = parts.crypto;
+  shared->crypto = impaired(parts.faults, std::shared_ptr<crypto_executor>{parts.crypto});
   parts.callbacks = std::make_unique<callback_thread>(options.executor);
 
   parts.system_config = std::make_unique<caf::actor_system_config>();
@@ -35,6 +37,7 @@ result<std::unique_ptr<engine>> engine::start(engine_options options) {
   parts.system = std::make_unique<caf::actor_system>(*parts.system_config);
   auto& system = *parts.system;
   spawn_tree(system, shared, parts.backend.get());
+  start_impairments(parts);
   if (options.on_event) {
     auto observer =
         system.spawn<observer_actor>(shared, std::ref(*parts.callbacks), options.on_event);
@@ -60,6 +63,7 @@ engine::~engine() {
   auto& parts = *parts_;
   if (parts.net) parts.net->stop();
   auto& shared = *parts.shared;
+  stop_impairments(parts);
   if (parts.system) {
     kill_tree(shared);
     parts.system->await_all_actors_done();

@@ -52,6 +52,9 @@ struct engine_options {
   // SO_MARK of the engine's sockets, so that routes of the user-space data plane leave them alone.
   std::optional<std::uint32_t> socket_mark;
 
+  // Faults on demand over the control socket (impair.hpp). Costs nothing where it is off.
+  bool allows_impair = false;
+
   // Where callbacks run: given a function, it calls it on the thread you want. Empty: the engine's
   // own callback thread. Never two at a time.
   std::function<void(std::function<void()>)> executor;

@@ -10,6 +10,7 @@ namespace imago::actors {
 
 class live_network;
 class callback_thread;
+class impairments;
 
 struct engine_parts {
   services_ptr shared;
@@ -21,6 +22,7 @@ struct engine_parts {
   std::unique_ptr<timer_thread> timer_driver;
   std::unique_ptr<callback_thread> callbacks;
   std::unique_ptr<kernel_if::backend_sink> sink;
+  std::shared_ptr<impairments> faults;  // null: not allowed
 
   // What the policy is made of: what files loaded and what came over the control socket. Changing
   // either rebuilds the policy and sends replace_policy to the engine actor. Thread-safe.

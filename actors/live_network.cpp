@@ -53,7 +53,8 @@ void live_network::on_datagram(const endpoint& local, const endpoint& remote, by
       case kernel_if::datagram_kind::malformed: return;
     }
   }
-  auto place = inbox_gate::enter(gate_);
+  if (inspector_) return inspector_({local, remote, to_bytes(octets), shared_->time->now()});
+  auto place = inbox_gate::enter(gate_);  // before anything is copied
   if (!place) {
     ++dropped_;
     return;
@@ -61,6 +62,16 @@ void live_network::on_datagram(const endpoint& local, const endpoint& remote, by
   auto what =
       std::make_shared<const packet>(packet{local, remote, to_bytes(octets), shared_->time->now()});
   shared_->demux.tell(receive_packet{std::move(what), std::move(place)});
+}
+
+void live_network::admit(packet what) {
+  auto place = inbox_gate::enter(gate_);
+  if (!place) {
+    ++dropped_;
+    return;
+  }
+  shared_->demux.tell(
+      receive_packet{std::make_shared<const packet>(std::move(what)), std::move(place)});
 }
 
 // The socket bound to this address, or to any of its family.

@@ -20,6 +20,12 @@ class live_network final : public network, public kernel_if::esp_sender {
 
   // Begins to read: IKE goes to the demux, ESP to the back-end (may be null).
   status start(services_ptr shared, kernel_if::backend* backend);
+  // Before start(): IKE messages go to `inspector`, on the reader's thread, which calls admit() for
+  // what is to come in, at once or later.
+  void inspect_received(std::function<void(packet)> inspector) {
+    inspector_ = std::move(inspector);
+  }
+  void admit(packet what);
   // Returns when nothing more is delivered.
   void stop() { reader_.stop(); }
 
@@ -51,6 +57,7 @@ class live_network final : public network, public kernel_if::esp_sender {
   services_ptr shared_;
   kernel_if::backend* backend_ = nullptr;
   std::shared_ptr<inbox_gate> gate_;
+  std::function<void(packet)> inspector_;
   std::atomic<std::uint64_t> dropped_{0}, sent_{0};
   kernel_if::udp_reader reader_;
 };

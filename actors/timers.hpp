@@ -37,7 +37,8 @@ namespace imago::actors {
   X(half_open_due)           \
   X(reply_due)               \
   X(revive_due)              \
-  X(sweep_due)
+  X(sweep_due)               \
+  X(impairment_due)
 
 enum class timer_kind : std::uint8_t {
 #define X(name) name,

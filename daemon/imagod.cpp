@@ -31,6 +31,7 @@ struct arguments {
   int log_level = 1;
   std::string log_format = "text";
   bool checks_only = false;
+  bool allows_impair = false;
 };
 
 void say(std::string_view text) { fmt::print(stderr, "imagod: {}\n", text); }
@@ -75,6 +76,7 @@ bool has_ipv6() {
 
 engine_options options_of(const arguments& chosen) {
   engine_options options;
+  options.allows_impair = chosen.allows_impair;
   if (has_ipv6()) options.addresses.push_back(ip_address::any(ip_family::v6));
   options.sinks.emplace_back(chosen.log_format == "json" ? actors::json_sink(STDERR_FILENO)
                                                          : actors::text_sink(STDERR_FILENO),
@@ -203,6 +205,8 @@ void declare(CLI::App& app, arguments& chosen) {
   app.add_option("--log-format", chosen.log_format, "text for people, json for programs")
       ->capture_default_str()
       ->check(CLI::IsMember({"text", "json"}));
+  app.add_flag("--allow-impair", chosen.allows_impair,
+               "let control clients make faults (imagoctl impair); for tests only");
   app.add_flag("--check", chosen.checks_only, "read the configuration, say what is wrong, end");
 }
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "tools/control_connection.hpp"
+#include "tools/impair_text.hpp"
 #include "tools/status_text.hpp"
 
 namespace {
@@ -29,6 +30,7 @@ struct arguments {
   std::uint64_t ike_id = 0, child_id = 0;
   bool json = false, force = false, quiet = false, returns_at_once = false;
   int level = 1;
+  impair_arguments impair;
 };
 
 void say(std::string_view text) { fmt::print(stderr, "imagoctl: {}\n", escaped(text)); }
@@ -293,6 +295,24 @@ int show(const arguments& chosen, session& with, const std::string& name) {
 int show_version(const arguments& chosen, session& with) { return show(chosen, with, "version"); }
 int show_stats(const arguments& chosen, session& with) { return show(chosen, with, "stats"); }
 
+int impair(const arguments& chosen, session& with) {
+  auto asked = impair_request(chosen.impair);
+  if (!asked) return say(asked.failure().where), exit_usage;
+  auto response = with.connection.call(asked->first, std::move(asked->second));
+  if (int code = verdict(response); code != exit_done) return code;
+  if (chosen.json)
+    fmt::print("{}\n",
+               json_of(*response).dump(2, ' ', true, nlohmann::json::error_handler_t::replace));
+  else if (chosen.impair.shows_status)
+    fmt::print("{}", impairments_text(*response));
+  else if (chosen.impair.clears)
+    fmt::print("{} cleared\n", escaped(response->value_or("cleared", "")));
+  else
+    fmt::print("impairment {}: {}\n", escaped(response->value_or("id", "")),
+               escaped(response->value_or("what", "")));
+  return exit_done;
+}
+
 constexpr double answer_s = 10;     // of what the daemon knows by itself
 constexpr double exchange_s = 180;  // of what a peer must answer: retransmission gives up before
 
@@ -375,6 +395,9 @@ void declare_views(CLI::App& app, arguments& chosen, std::vector<choice>& choice
   auto* app_version = add("version", "the daemon's version", &show_version, answer_s);
   app_version->add_flag("--json", chosen.json, "as JSON");
   add("stats", "what the daemon counts, as JSON", &show_stats, answer_s);
+  auto* app_impair = add("impair", "make something go wrong, for tests", &impair, answer_s);
+  declare_impair(*app_impair, chosen.impair);
+  app_impair->add_flag("--json", chosen.json, "what the daemon answers, as JSON");
 }
 
 void declare(CLI::App& app, arguments& chosen, std::vector<choice>& choices) {
@@ -413,6 +436,7 @@ int main(int count, char** values) {
   }
   for (const auto& one : choices) {
     if (!one.app->parsed()) continue;
+    if (chosen.impair.lists) return fmt::print("{}", fault_descriptions()), exit_done;
     auto opened = session::open(chosen, one.timeout_s);
     if (!opened) {
       say(opened.failure().where);

@@ -242,6 +242,11 @@ std::optional<vici::packet> test_client::receive() {
   }
 }
 
+bool test_client::has_input() const {
+  pollfd one{fd_, POLLIN, 0};
+  return ::poll(&one, 1, 0) == 1;
+}
+
 bool test_client::is_closed() {
   for (;;) {
     pollfd one{fd_, POLLIN, 0};

@@ -10,6 +10,7 @@
 
 #include "actors/control.hpp"
 #include "actors/engine_parts.hpp"
+#include "actors/impair.hpp"
 #include "actors/journal_sinks.hpp"
 #include "actors/scheduler_policy.hpp"
 #include "core/vici/message.hpp"
@@ -87,7 +88,8 @@ class test_client {
   void send(vici::packet_type type, std::string name, vici::message body = {});
   // The next packet; nothing if the server has closed (or a long time has passed).
   std::optional<vici::packet> receive();
-  bool is_closed();  // waits for the end, skipping what comes before
+  bool has_input() const;  // something to receive is there already
+  bool is_closed();        // waits for the end, skipping what comes before
   void disconnect();
 
   // A command's response; its events are appended to `events`.

@@ -118,9 +118,13 @@ class Daemon:
 
 
 class Imagod(Daemon):
+    def __init__(self, lab, name, text, credentials=None, options=()):
+        super().__init__(lab, name, text, credentials)
+        self.options = options
+
     def start(self):
         self.spawn(imagod_command(self.configuration, f"unix://{self.vici}", "user-esp", "--log-level",
-                                  os.environ.get("IMAGO_LOG_LEVEL", "2")), READY)
+                                  os.environ.get("IMAGO_LOG_LEVEL", "2"), *self.options), READY)
         return self
 
 

@@ -240,8 +240,10 @@ void impairments::begin(const impairment& one) {
   if (is_about_messages(one.fault->kind) || one.fault->kind == fault_kind::fail_kernel) return;
   {
     std::lock_guard guard{mutex_};
-    for (auto& armed : all_)
-      if (armed.id == one.id) armed.met = armed.fired = 1;
+    auto armed = std::find_if(all_.begin(), all_.end(),
+                              [&](const auto& other) { return other.id == one.id; });
+    if (is_stopped_ || armed == all_.end() || armed->is_over) return;  // cleared already
+    armed->met = armed->fired = 1;
     if (one.fault->kind == fault_kind::stall_crypto && control_crypto_) control_crypto_(true);
     for (const auto& [number, channel] : clients_)
       if (auto there = channel.lock(); there && number == one.client) there->freeze(true);
@@ -375,6 +377,8 @@ void impairments::stop() {
   std::lock_guard guard{mutex_};
   is_stopped_ = true;
   later_ = {};
+  // What it holds goes to the pool, which drops it at its own end: keys do not outlive the engine.
+  if (control_crypto_) control_crypto_(false);
   control_crypto_ = {};
 }
 

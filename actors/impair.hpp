@@ -75,7 +75,7 @@ class impairments : public std::enable_shared_from_this<impairments> {
   void remove_client(std::uint64_t number);
   void schedule_with(run_later later);
   void later(duration delay, std::function<void()> what);  // nothing happens after stop()
-  // Nothing fires and nothing is scheduled any more.
+  // Nothing fires, nothing stands still and nothing is scheduled any more.
   void stop();
 
  private:

@@ -103,12 +103,13 @@ std::string impairments_text(const vici::message& answer) {
   if (all)
     for (const auto& one : all->elements) {
       auto path = one.name + ".";
-      out += fmt::format("{:>3}  {:<5}  fired {}, met {}  {}\n", one.name,
-                         all->value_or(path + "state", ""), all->value_or(path + "fired", ""),
-                         all->value_or(path + "met", ""), all->value_or(path + "what", ""));
+      auto value = [&](const char* key) { return escaped(all->value_or(path + key, "")); };
+      out += fmt::format("{:>3}  {:<5}  fired {}, met {}  {}\n", escaped(one.name), value("state"),
+                         value("fired"), value("met"), value("what"));
     }
   if (const auto* clients = answer.find_list("clients"); clients && !clients->empty())
-    out += fmt::format("control clients: {}\n", fmt::join(*clients, ", "));
+    out +=
+        fmt::format("control clients: {}\n", escaped(fmt::format("{}", fmt::join(*clients, ", "))));
   return out;
 }
 

@@ -290,7 +290,14 @@ TEST_CASE("impair: the table of impairments is bounded; those that are over make
 TEST_CASE("impair: nothing fires when the engine ends") {
   impaired_room room;
   room.arm("drop", {{"message", "any"}});
+  auto inner =
+      std::make_shared<inline_crypto_executor>([](crypto::job&&) { return errc::cancelled; });
+  auto pool = impaired(room.faults, std::shared_ptr<crypto_executor>{inner});
+  room.arm("stall-crypto", {});
+  CHECK(pool->submit({}));
+  CHECK(inner->waiting() == 0);
   room.faults->stop();
+  CHECK(inner->waiting() == 1);  // the pool's own end drops it
   room.send(auth_request);
   CHECK(room.wire->sent.size() == 1);
   room.faults->later(1s, [] { FAIL("is not run"); });

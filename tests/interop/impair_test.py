@@ -87,6 +87,15 @@ class Crypto(Impaired):
         self.west.terminate("ike", "t")
         self.end()
 
+    def test_a_daemon_whose_crypto_stands_still_can_be_ended(self):
+        self.pair("--allow-impair")
+        self.impair("east", "stall-crypto")
+        requests = self.count("east", "IKE_SA_INIT request", "received")
+        up = Program([IMAGOCTL, "--uri", f"unix://{self.west.vici}", "--timeout", "60", "up", "t"])
+        self.addCleanup(up.end)
+        wait_until(lambda: self.met("east", requests) >= 1, "west asks")
+        self.end()
+
     def test_a_stall_ends_by_itself(self):
         self.pair("--allow-impair")
         number = self.impair("west", "stall-crypto", "--seconds", "1")

@@ -2,6 +2,8 @@
 """Two imagods with --allow-impair: a fault is ordered by imagoctl, fires, and is repaired or reported."""
 
 import json
+import os
+import re
 import unittest
 
 from libcases import PairCase
@@ -179,6 +181,16 @@ class Words(Impaired):
         for name in ("drop", "delay", "duplicate", "corrupt", "stall-crypto", "fail-kernel", "freeze-client"):
             self.assertRegex(text, rf"(?m)^{name}$")
             self.assertIn(f"  example: imagoctl impair {name}", text)
+
+    def test_the_manual_page_has_every_fault_and_argument(self):
+        text = run(IMAGOCTL, "impair", "--list").stdout
+        with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../docs/man/imagoctl.1"),
+                  encoding="utf-8") as file:
+            manual = file.read().partition(".Sh IMPAIRMENTS")[2].partition(".Sh EXIT STATUS")[0]
+        for name in re.findall(r"(?m)^([a-z-]+)$", text):
+            self.assertRegex(manual, rf"(?m)^\.It Cm (.* , )?{name}( |$)")
+        for name in re.findall(r"(?m)^    --([a-z]+) ", text):
+            self.assertIn(f"Fl -{name}", manual)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@
 #include "actors/demux.hpp"
 #include "actors/ike_sa.hpp"
 #include "actors/kernel.hpp"
+#include "core/base/limits.hpp"
 
 namespace imago::world {
 
@@ -127,6 +128,7 @@ void invariants::after(party_id receiver) {
     fail(fmt::format("the epoch of {} goes back from {} to {}", in_.name_of(receiver), epoch,
                      model.epoch));
   epoch = model.epoch;
+  if (model.keys) keys_[receiver] = model.keys;
 }
 
 const std::optional<std::string>& invariants::check_quiet() {
@@ -140,6 +142,14 @@ const std::optional<std::string>& invariants::check_quiet() {
 }
 
 void invariants::check_host_quiet(host& one) {
+  for (const auto& [who, keys] : keys_)
+    if (in_.mail.who(who).has_ended && !keys.expired())
+      fail("keys of " + in_.name_of(who) + " outlive it");
+  if (auto count = one.crypto_waiting(); count > limits::crypto_queue_max)
+    fail(fmt::format("{}: {} crypto jobs wait", one.name(), count));
+  const auto tables = one.look_at<actors::kernel>(one.shared->kernel.actor()).table_sizes();
+  if (tables.pending > limits::kernel_requests_max)
+    fail(fmt::format("{}: {} kernel requests wait", one.name(), tables.pending));
   if (auto live = one.shared->digests->live.load(); live != 0)
     fail(fmt::format("{}: {} message digests are left", one.name(), live));
   if (auto count = one.living("exchange").size(); count != 0)

@@ -22,7 +22,8 @@ class invariants {
   const std::optional<std::string>& violated() const { return violated_; }
   // Looks at everything that must hold when all is quiet: both ends of every IKE SA agree on it and
   // on its Child SAs, with the same keys; one usable Child SA a configuration; the data planes hold
-  // just that; no digest, no exchange, no larval SA, no table entry without its owner.
+  // just that; no digest, no exchange, no larval SA, no key outlives its SA; queues keep their
+  // limits.
   const std::optional<std::string>& check_quiet();
   // ... and when everything was closed: nothing is left anywhere.
   const std::optional<std::string>& check_empty();
@@ -50,8 +51,9 @@ class invariants {
   std::optional<std::string> violated_;
   std::map<message_key, bytes> said_;
   std::map<party_id, std::uint64_t> epochs_;
-  std::map<const actors::packet*, letter_id> arrived_;  // at a demux
-  std::map<party_id, letter_id> last_packet_;           // of an ike_sa
+  std::map<party_id, std::weak_ptr<const ikev2::ike_keys>> keys_;  // of each ike_sa
+  std::map<const actors::packet*, letter_id> arrived_;             // at a demux
+  std::map<party_id, letter_id> last_packet_;                      // of an ike_sa
   bool has_killed_ = false;  // then an SA of a model may be gone before the model is
 };
 

@@ -43,6 +43,13 @@ class backend {
   // Removes everything it installed and returns when no further sink call can come.
   virtual void stop() = 0;
 
+  // Before an IKE socket of the engine is read: what this data plane needs of it. `is_nat_port`:
+  // ESP in UDP comes to it too.
+  virtual status adopt_socket(int descriptor, ip_family family, bool is_nat_port) {
+    (void)descriptor, (void)family, (void)is_nat_port;
+    return {};
+  }
+
   // An ESP packet that arrived in UDP on one of the engine's sockets, without the UDP header.
   // Only for back-ends that carry packets themselves. Called from a reader thread.
   virtual void deliver_esp(const endpoint& local, const endpoint& remote, bytes_view packet) {

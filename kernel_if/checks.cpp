@@ -85,4 +85,20 @@ status check_policy(const data_plane::policy& policy) {
   return {};
 }
 
+status check_abilities(const capabilities& can, const data_plane::sa_parameters& sa) {
+  const data_plane::packet_mark none;
+  if (!can.has_kernel_options &&
+      (sa.mark != none || sa.output_mark != none || sa.if_id != 0 || !sa.offload_device.empty()))
+    return {errc::not_supported, "marks, interfaces or offload of an SA"};
+  if (!can.has_time_lifetimes && (sa.lifetime.soft_seconds != 0 || sa.lifetime.hard_seconds != 0))
+    return {errc::not_supported, "limits in time of an SA"};
+  return {};
+}
+
+status check_abilities(const capabilities& can, const data_plane::policy& policy) {
+  if (!can.has_kernel_options && (policy.mark != data_plane::packet_mark{} || policy.if_id != 0))
+    return {errc::not_supported, "mark or interface of a policy"};
+  return {};
+}
+
 }  // namespace imago::kernel_if

@@ -1,7 +1,7 @@
 // What every data plane refuses alike, so that a test against the fake finds what a kernel would.
 #pragma once
 
-#include "core/data_plane/values.hpp"
+#include "kernel_if/backend.hpp"
 
 namespace imago::kernel_if {
 
@@ -15,5 +15,9 @@ bool is_aead(encryption_algorithm algorithm);
 // bad_value, unsupported_algorithm, bad_key.
 status check_parameters(const data_plane::sa_parameters& sa);
 status check_policy(const data_plane::policy& policy);
+// not_supported where marks, interfaces, offload or limits in time are asked and the data plane
+// does not have them.
+status check_abilities(const capabilities& can, const data_plane::sa_parameters& sa);
+status check_abilities(const capabilities& can, const data_plane::policy& policy);
 
 }  // namespace imago::kernel_if

@@ -14,7 +14,7 @@ std::string_view name_of(const request& request) {
 
 std::string_view name_of(const event& event) {
   static constexpr std::string_view names[] = {"sa_first_used", "lifetime_reached", "sa_acquired",
-                                               "remote_endpoint_changed"};
+                                               "remote_endpoint_changed", "events_lost"};
   static_assert(std::size(names) == std::variant_size_v<data_plane::event>);
   return names[event.index()];
 }

@@ -181,7 +181,12 @@ struct remote_endpoint_changed {
   sa_id id;
   endpoint remote;
 };
-using event = std::variant<sa_first_used, lifetime_reached, sa_acquired, remote_endpoint_changed>;
+// The data plane said more than could be heard. What concerns SAs follows as events of their own,
+// as far as it can still be seen; acquires and changed endpoints may be missing until they come
+// again.
+struct events_lost {};
+using event = std::variant<sa_first_used, lifetime_reached, sa_acquired, remote_endpoint_changed,
+                           events_lost>;
 
 std::string_view name_of(const request& request);  // "install_sa"
 std::string_view name_of(const event& event);

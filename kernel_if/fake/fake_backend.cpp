@@ -157,9 +157,13 @@ data_plane::reply fake_backend::carry_out(allocate_spi& request) {
 
 data_plane::reply fake_backend::carry_out(install_sa& request) {
   const auto& sa = request.sa;
+  const auto& can = options_.capabilities;
   if (auto checked = check_parameters(sa); !checked) return checked.failure();
-  for (const auto& policy : request.policies)
+  if (auto checked = check_abilities(can, sa); !checked) return checked.failure();
+  for (const auto& policy : request.policies) {
     if (auto checked = check_policy(policy); !checked) return checked.failure();
+    if (auto checked = check_abilities(can, policy); !checked) return checked.failure();
+  }
   if (sas_.count(sa.id) != 0) return {errc::already_exists, text_of(sa.id)};
   if (sa.id.direction == direction::inbound && larval_.erase(sa.id) == 0)
     return {errc::no_such_sa, text_of(sa.id)};
@@ -176,6 +180,8 @@ data_plane::reply fake_backend::carry_out(remove_sa& request) {
 
 data_plane::reply fake_backend::carry_out(install_policy& request) {
   if (auto checked = check_policy(request.policy); !checked) return checked.failure();
+  if (auto checked = check_abilities(options_.capabilities, request.policy); !checked)
+    return checked.failure();
   ++policies_[request.policy];
   return done{};
 }

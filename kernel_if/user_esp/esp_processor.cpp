@@ -52,9 +52,13 @@ data_plane::reply esp_processor::perform(allocate_spi&& request, instant, output
 
 data_plane::reply esp_processor::perform(install_sa&& request, instant now, outputs& out) {
   auto& parameters = request.sa;
+  const kernel_if::capabilities only_esp;
   if (auto checked = check_parameters(parameters); !checked) return checked.failure();
-  for (const auto& policy : request.policies)
+  if (auto checked = check_abilities(only_esp, parameters); !checked) return checked.failure();
+  for (const auto& policy : request.policies) {
     if (auto checked = check_policy(policy); !checked) return checked.failure();
+    if (auto checked = check_abilities(only_esp, policy); !checked) return checked.failure();
+  }
   if (!parameters.encap_local || !parameters.encap_remote)
     return {errc::not_supported, "ESP without UDP encapsulation"};
   const auto id = parameters.id;
@@ -98,6 +102,7 @@ data_plane::reply esp_processor::perform(remove_sa&& request, instant, outputs&)
 
 data_plane::reply esp_processor::perform(install_policy&& request, instant, outputs&) {
   if (auto checked = check_policy(request.policy); !checked) return checked.failure();
+  if (auto checked = check_abilities({}, request.policy); !checked) return checked.failure();
   spd_.add(request.policy);
   return done{};
 }

@@ -329,14 +329,26 @@ secret encode_policy(policy_command command, const policy_entry& policy, sequenc
   return out.finish();
 }
 
-secret encode_delete_policy(const policy_key& key, sequence number) {
-  builder out{XFRM_MSG_DELPOLICY, NLM_F_ACK, number};
+namespace {
+
+secret encode_named_policy(std::uint16_t type, int flags, const policy_key& key, sequence number) {
+  builder out{type, flags, number};
   auto& id = out.put_fixed<xfrm_userpolicy_id>();
   id.sel = to_kernel(key.selector);
   id.dir = static_cast<std::uint8_t>(key.direction);
   put_mark(out, key.mark);
   if (key.if_id != 0) out.put(XFRMA_IF_ID, key.if_id);
   return out.finish();
+}
+
+}  // namespace
+
+secret encode_delete_policy(const policy_key& key, sequence number) {
+  return encode_named_policy(XFRM_MSG_DELPOLICY, NLM_F_ACK, key, number);
+}
+
+secret encode_get_policy(const policy_key& key, sequence number) {
+  return encode_named_policy(XFRM_MSG_GETPOLICY, 0, key, number);
 }
 
 secret encode_dump_policies(sequence number) {

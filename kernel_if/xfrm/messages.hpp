@@ -79,6 +79,7 @@ secret encode_allocate_spi(const ip_address& local, const ip_address& remote, da
                            data_plane::spi most, sequence number);
 secret encode_policy(policy_command command, const policy_entry& policy, sequence number);
 secret encode_delete_policy(const policy_key& key, sequence number);
+secret encode_get_policy(const policy_key& key, sequence number);
 secret encode_dump_policies(sequence number);
 secret encode_flush_sas(sequence number);  // everybody's ESP SAs of the network namespace
 secret encode_flush_policies(sequence number);

@@ -1,11 +1,14 @@
 // What every data plane promises (kernel_if/backend.hpp), asked of each of them alike. A new
 // back-end joins by one line in `subjects`.
 #include <atomic>
+#include <set>
 #include <thread>
 
 #include <doctest/doctest.h>
 
+#include "kernel_if/xfrm/backend.hpp"
 #include "tests/kernel_if/backend_fixture.hpp"
+#include "tests/kernel_if/own_namespace.hpp"
 
 using namespace imago;
 using namespace imago::testing;
@@ -18,6 +21,7 @@ class subject {
  public:
   virtual ~subject() = default;
   virtual kernel_if::backend& plane() = 0;
+  virtual std::string absent() { return {}; }
 
   remembering_sink sink;
   peer own{{at("192.0.2.2"), 4500}, net("10.2.0.0/16"), 2};
@@ -74,6 +78,29 @@ class user_esp_subject final : public subject {
   live_esp live_;
 };
 
+// The kernel's, in a network namespace of the test's own.
+class xfrm_subject final : public subject {
+ public:
+  xfrm_subject() : before_{open("/proc/thread-self/ns/net", O_CLOEXEC)} {}
+  ~xfrm_subject() override {
+    plane_.stop();
+    if (setns(before_, CLONE_NEWNET) != 0) std::abort();
+    close(before_);
+  }
+  kernel_if::backend& plane() override { return plane_; }
+  // Why it cannot be here; empty: it can.
+  std::string absent() override {
+    network_namespace probe;
+    if (!probe.is_made()) return "no network namespace of our own";
+    auto usable = kernel_if::xfrm::check_host();
+    return usable ? std::string{} : usable.failure().text();
+  }
+
+ private:
+  int before_;
+  kernel_if::xfrm::backend plane_;
+};
+
 struct subject_kind {
   const char* name;
   std::unique_ptr<subject> (*make)();
@@ -81,12 +108,21 @@ struct subject_kind {
 const subject_kind subjects[] = {
     {"fake", []() -> std::unique_ptr<subject> { return std::make_unique<fake_subject>(); }},
     {"user-esp", []() -> std::unique_ptr<subject> { return std::make_unique<user_esp_subject>(); }},
+    {"xfrm", []() -> std::unique_ptr<subject> { return std::make_unique<xfrm_subject>(); }},
 };
 
 void with_each(const std::function<void(subject&)>& test) {
   for (const auto& kind : subjects) {
     CAPTURE(kind.name);
     auto made = kind.make();
+    if (auto why = made->absent(); !why.empty()) {
+      // ./dev kernel-test runs this with a kernel that has it.
+      if (std::getenv("IMAGO_NEEDS_XFRM")) FAIL("no XFRM: " << why);
+      static std::set<std::string> said;
+      if (said.insert(kind.name).second)
+        MESSAGE(std::string{kind.name} << " is not tested here: " << why);
+      continue;
+    }
     CHECK(made->plane().name() == kind.name);
     REQUIRE(made->plane().start(made->sink).has_value());
     test(*made);
@@ -298,5 +334,57 @@ TEST_CASE("contract: a second start is refused") {
     auto again = s.plane().start(other);
     REQUIRE_FALSE(again.has_value());
     CHECK(again.failure().code == errc::already_exists);
+  });
+}
+
+TEST_CASE("contract: what only a kernel has is taken or refused, as the capabilities say") {
+  with_each([](subject& s) {
+    auto can = s.plane().capabilities();
+    auto expected = [](bool has) { return has ? std::optional<errc>{} : errc::not_supported; };
+    data_plane::spi next = 5000;
+    auto outcome = [&](const std::function<void(data_plane::sa_parameters&)>& change) {
+      auto sa = s.outbound(++next);
+      change(sa);
+      auto reply = s.ask(data_plane::install_sa{std::move(sa), {}});
+      return reply ? std::optional<errc>{} : reply.failure().code;
+    };
+    CHECK(outcome([](auto& sa) { sa.mark = {1, 0xff}; }) == expected(can.has_kernel_options));
+    CHECK(outcome([](auto& sa) {
+            sa.output_mark = {1, 0xff};
+          }) == expected(can.has_kernel_options));
+    CHECK(outcome([](auto& sa) { sa.if_id = 7; }) == expected(can.has_kernel_options));
+    CHECK(outcome([](auto& sa) { sa.lifetime.soft_seconds = 600; }) ==
+          expected(can.has_time_lifetimes));
+    auto marked = s.policy();
+    marked.mark = {1, 0xff};
+    auto policy = s.ask(data_plane::install_policy{marked});
+    CHECK((policy ? std::optional<errc>{} : policy.failure().code) ==
+          expected(can.has_kernel_options));
+    CHECK(s.ask(data_plane::remove_policy{marked}).has_value() == can.has_kernel_options);
+  });
+}
+
+TEST_CASE("contract: every suite, window and mode that is promised can be installed") {
+  with_each([](subject& s) {
+    auto can = s.plane().capabilities();
+    data_plane::spi next = 6000;
+    for (const auto& algorithms : suites) {
+      for (std::uint32_t window : {0U, 32U, 64U, can.replay_window_max}) {
+        CAPTURE(algorithms.name);
+        CAPTURE(window);
+        s.how = {};
+        s.how.algorithms = algorithms;
+        s.how.replay_window = window;
+        s.how.uses_esn = can.esn && window != 0;
+        s.how.mode = can.transport_mode && next % 2 == 0 ? data_plane::mode::transport
+                                                         : data_plane::mode::tunnel;
+        auto inbound = s.inbound(s.allocate());
+        auto id = inbound.id;
+        auto installed = s.ask(data_plane::install_sa{std::move(inbound), {}});
+        if (!installed) FAIL_CHECK(installed.failure().text());
+        CHECK(s.is_installed(id));
+        CHECK(s.ask(data_plane::install_sa{s.outbound(++next), {}}).has_value());
+      }
+    }
   });
 }

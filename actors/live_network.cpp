@@ -33,7 +33,14 @@ status live_network::start(services_ptr shared, kernel_if::backend* backend) {
   shared_ = std::move(shared);
   backend_ = backend;
   std::vector<const kernel_if::udp_socket*> sockets;
-  for (const auto& one : ports_) sockets.push_back(&one.socket);
+  for (const auto& one : ports_) {
+    if (backend_) {
+      auto family = one.socket.local().address.family();
+      auto adopted = backend_->adopt_socket(one.socket.descriptor(), family, one.is_nat);
+      if (!adopted) return adopted;
+    }
+    sockets.push_back(&one.socket);
+  }
   return reader_.start(sockets,
                        [this](const endpoint& local, const endpoint& remote, bytes_view octets,
                               std::size_t index) { on_datagram(local, remote, octets, index); });

@@ -16,6 +16,7 @@
 #include "daemon/service_manager.hpp"
 #include "kernel_if/fake/fake_backend.hpp"
 #include "kernel_if/user_esp/backend.hpp"
+#include "kernel_if/xfrm/backend.hpp"
 
 namespace {
 
@@ -74,6 +75,14 @@ bool has_ipv6() {
   return true;
 }
 
+// The kernel's IPsec where it is there and ours to use, else user-space ESP.
+bool chooses_xfrm(const arguments& chosen) {
+  if (chosen.backend != "auto") return chosen.backend == "xfrm";
+  auto usable = kernel_if::xfrm::check_host();
+  if (!usable) say("data plane: user-esp, since XFRM is not usable: " + usable.failure().text());
+  return usable.has_value();
+}
+
 engine_options options_of(const arguments& chosen) {
   engine_options options;
   options.allows_impair = chosen.allows_impair;
@@ -87,6 +96,12 @@ engine_options options_of(const arguments& chosen) {
       kernel_if::fake_backend::options fake;
       fake.random = &random;
       return std::unique_ptr<kernel_if::backend>{std::make_unique<kernel_if::fake_backend>(fake)};
+    };
+    return options;
+  }
+  if (chooses_xfrm(chosen)) {
+    options.make_backend = [](kernel_if::esp_sender&, random_source&) -> made {
+      return std::unique_ptr<kernel_if::backend>{std::make_unique<kernel_if::xfrm::backend>()};
     };
     return options;
   }
@@ -220,10 +235,6 @@ int main(int count, char** values) {
     app.parse(count, values);
   } catch (const CLI::ParseError& wrong) {
     return app.exit(wrong) == 0 ? 0 : exit_configuration;
-  }
-  if (chosen.backend == "xfrm") {
-    say("the back-end xfrm comes with a later version; write --backend user-esp");
-    return exit_configuration;
   }
   return chosen.checks_only ? check_configuration(chosen) : run(chosen);
 }

@@ -178,8 +178,8 @@ void backend::wait() const {
                        {events_socket_->descriptor(), POLLIN, 0}};
   int limit = -1;
   if (auto due = driver_->next_due()) {
-    auto left = std::chrono::ceil<std::chrono::milliseconds>(*due - options_.clock());
-    limit = static_cast<int>(std::clamp<std::int64_t>(left.count(), 0, 60'000));
+    auto until = std::chrono::ceil<std::chrono::milliseconds>(*due - options_.clock());
+    limit = static_cast<int>(std::clamp<std::int64_t>(until.count(), 0, 60'000));
   }
   poll(watched, 3, limit);  // whatever it says, all is looked at
 }

@@ -102,7 +102,10 @@ void driver::submit(request_id id, request request) {
     one->objects.insert(gone->id);
   } else if (auto* asked = std::get_if<query_sa>(&one->request)) {
     one->objects.insert(asked->id);
-  } else if (!std::holds_alternative<allocate_spi>(one->request)) {
+  } else if (auto* wanted = std::get_if<allocate_spi>(&one->request)) {
+    if (wanted->spi != 0)
+      one->objects.insert(sa_id{direction::inbound, wanted->local, wanted->spi});
+  } else {
     // flush, and update_sa, since it changes policies that it does not name
     one->is_exclusive = true;
   }
@@ -147,25 +150,7 @@ void driver::step(instant now) {
   pipeline_.step(now);
 }
 
-// --- SPIs and SAs --------------------------------------------------------------------------------
-
-void driver::carry_out(const job_ptr& one, allocate_spi& request) {
-  if (request.local.family() != request.remote.family())
-    return finish(one, error{errc::bad_value, "SPI between two address families"});
-  pipeline_.ask(
-      encode_allocate_spi(request.local, request.remote, options_.spi_least, options_.spi_most, 0),
-      answer_kind::larval, [this, one, request](answer& said) {
-        auto* image = said.object ? std::get_if<sa_image>(&*said.object) : nullptr;
-        if (said.code != 0 || !image) return finish(one, error_of("SPI", said));
-        installed_sa larval;
-        larval.id = {direction::inbound, request.local, image->key.spi};
-        larval.key = {request.local, image->key.spi, {}};
-        larval.source = request.remote;
-        larval.is_larval = true;
-        sas_.add(std::move(larval));
-        finish(one, reply{spi_allocated{image->key.spi}});
-      });
-}
+// --- SAs --------------------------------------------------------------------------------------
 
 // Several messages that are done or undone together.
 struct driver::step_of_install {

@@ -55,6 +55,8 @@ class driver {
   void carry_out(const job_ptr& one, data_plane::query_sa& request);
   void carry_out(const job_ptr& one, data_plane::flush& request);
   void finish(const job_ptr& one, data_plane::reply reply);
+  void finish_allocation(const job_ptr& one, const answer& said);
+  void look_for_larval(const job_ptr& one);  // that an earlier copy of the request may have made
 
   // install_sa and install_policy.
   using install_ptr = std::shared_ptr<step_of_install>;

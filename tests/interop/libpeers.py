@@ -17,6 +17,9 @@ from libprograms import IMAGOD, READY, Program, imagod_command, not_built, run, 
 CHARON = "/usr/sbin/charon-systemd"
 PLUGINS = ("random nonce openssl aes sha1 sha2 hmac kdf gcm pem pkcs1 pkcs8 x509 pubkey constraints "
            "socket-default kernel-libipsec kernel-netlink vici updown")
+BACKEND = os.environ.get("IMAGO_BACKEND", "user-esp")  # or xfrm, in a kernel that has it
+if BACKEND == "xfrm":
+    PLUGINS = PLUGINS.replace("kernel-libipsec ", "")
 NAMES = ("west", "east")  # Imago is west; east is its peer
 WIRE = {4: {"west": "192.0.2.1", "east": "192.0.2.2"}, 6: {"west": "2001:db8::1", "east": "2001:db8::2"}}
 INSIDE = {4: {"west": "10.1.0.1", "east": "10.2.0.1"}, 6: {"west": "fd01::1", "east": "fd02::1"}}
@@ -42,7 +45,7 @@ def why_not_here(needs_charon):
     if needs_charon:
         if not os.access(CHARON, os.X_OK):
             return f"needs {CHARON} (Debian: charon-systemd)"
-        if not os.path.exists("/usr/lib/ipsec/plugins/libstrongswan-kernel-libipsec.so"):
+        if BACKEND != "xfrm" and not os.path.exists("/usr/lib/ipsec/plugins/libstrongswan-kernel-libipsec.so"):
             return "needs charon's kernel-libipsec (Debian: libcharon-extra-plugins)"
     probe = f"imago-probe-{os.getpid()}"
     if run("ip", "netns", "add", probe, is_checked=False).returncode != 0:
@@ -123,7 +126,7 @@ class Imagod(Daemon):
         self.options = options
 
     def start(self):
-        self.spawn(imagod_command(self.configuration, f"unix://{self.vici}", "user-esp", "--log-level",
+        self.spawn(imagod_command(self.configuration, f"unix://{self.vici}", BACKEND, "--log-level",
                                   os.environ.get("IMAGO_LOG_LEVEL", "2"), *self.options), READY)
         return self
 
@@ -196,8 +199,19 @@ class Lab:
                 run(*ip, "address", "add", f"{WIRE[family][name]}/{width}", "dev", "eth0", *options)
                 run(*ip, "address", "add", INSIDE[family][name], "dev", "lo", *options)
             run(*ip, "link", "set", "eth0", "up")
+        if BACKEND == "xfrm":
+            self.add_routes(mtu)
         for name in NAMES:  # what the kernel adds to a link that came up
             wait_until(lambda: self.is_settled(name), f"eth0 of {name} has its routes")  # noqa: B023
+
+    def add_routes(self, mtu):
+        """The kernel's IPsec takes packets on their way; so there must be a way."""
+        for name in NAMES:
+            peer = other(name)
+            for family in (4, 6):
+                if family == 4 or mtu >= 1280:
+                    run("ip", "-n", self.namespace(name), "route", "add", NETWORK[family][peer], "via",
+                        WIRE[family][peer], "src", INSIDE[family][name])
 
     def is_settled(self, name):
         link = run("ip", "-n", self.namespace(name), "-o", "link", "show", "eth0").stdout
@@ -242,6 +256,8 @@ class Lab:
         """Links, addresses, rules and routes of one side, as text to compare."""
         ip = ("ip", "-n", self.namespace(name))
         parts = [run(*ip, "-o", what, "show").stdout for what in ("address", "link")]
+        if BACKEND == "xfrm":
+            parts += [run(*ip, "xfrm", what).stdout for what in ("state", "policy")]
         for family in ("-4", "-6"):
             parts += [run(*ip, family, "rule", "show").stdout,
                       run(*ip, family, "route", "show", "table", "all", is_checked=False).stdout]

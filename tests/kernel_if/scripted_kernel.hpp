@@ -31,6 +31,7 @@ class scripted_kernel {
  public:
   std::deque<kernel_fault> faults;    // those of a type take effect in order
   std::map<xfrm::sa_key, bytes> sas;  // a larval one is empty, else the request that made it
+  std::map<xfrm::sa_key, ip_address> larval_sources;
   std::map<xfrm::policy_key, xfrm::policy_entry> policies;
   std::vector<std::uint16_t> types;  // of all requests, in order
   std::vector<std::size_t> sends;    // how many messages each had
@@ -147,8 +148,10 @@ class scripted_kernel {
     auto family = *xfrm::family_of(range.info.family);
     auto local = xfrm::address_of(range.info.id.daddr, family);
     auto spi = range.min == range.max ? range.min : next_spi++;
+    if (sas.count({local, spi, {}}) != 0) return {ENOENT, {}};
     sas[{local, spi, {}}] = {};
     auto from = xfrm::address_of(range.info.saddr, family);
+    larval_sources[{local, spi, {}}] = from;
     return {0, {larval_answer(head.nlmsg_seq, from, local, spi)}};
   }
 
@@ -173,7 +176,11 @@ class scripted_kernel {
       return all;
     }
     auto at = sas.find(named(octets));
-    if (at == sas.end() || at->second.empty()) return {ESRCH, {}};
+    if (at == sas.end()) return {ESRCH, {}};
+    if (at->second.empty())
+      return {0,
+              {larval_answer(head.nlmsg_seq, larval_sources[at->first], at->first.destination,
+                             at->first.spi)}};
     return {0, {shown(at->second, head.nlmsg_seq)}};
   }
 

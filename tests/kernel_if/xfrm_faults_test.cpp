@@ -81,6 +81,28 @@ TEST_CASE("xfrm: the larval SA of an answer that came too late is removed") {
   CHECK(p.sink.order().size() == 1);
 }
 
+TEST_CASE("xfrm: an SPI that is named is ours if only the answer was lost, else it is taken") {
+  for (auto what : {answer_fault::lose, answer_fault::silence, answer_fault::late}) {
+    scripted_plane p;
+    auto own = p.e.own.outer.address;
+    auto other = p.e.other.outer.address;
+    p.kernel.faults.push_back({XFRM_MSG_ALLOCSPI, 1, what, 0});
+    auto reply = p.ask(data_plane::allocate_spi{own, other, 0xabcd1234});
+    REQUIRE(reply.has_value());
+    CHECK(std::get<data_plane::spi_allocated>(*reply).spi == 0xabcd1234);
+    p.kernel.release();
+    p.pass(duration{});
+    CHECK(p.kernel.sas.size() == 1);
+    CHECK(p.ask(install_sa{p.inbound(0xabcd1234), {}}).has_value());
+    p.kernel.sas[p.inbound_key(0x5555)] = {};
+    p.kernel.larval_sources[p.inbound_key(0x5555)] = at("192.0.2.50");
+    CHECK(code_of(p.ask(data_plane::allocate_spi{own, other, 0x5555})) == errc::already_exists);
+    p.kernel.faults.push_back({XFRM_MSG_ALLOCSPI, 1, answer_fault::silence, 0});
+    CHECK(code_of(p.ask(data_plane::allocate_spi{own, other, 0x5555})) == errc::already_exists);
+    CHECK(p.kernel.sas.size() == 2);
+  }
+}
+
 TEST_CASE("xfrm: what stays unanswered is given up after a bounded number of attempts") {
   scripted_plane p;
   p.kernel.faults.push_back({XFRM_MSG_DELSA, 1000, answer_fault::silence, 0});

@@ -107,15 +107,12 @@ class CommandLine(WithFolder):
             self.assertIn("did you mean 'remote_ts'", done.stderr)
 
     def test_wrong_command_lines_end_with_2(self):
-        for arguments in (["--backend", "xfrm"], ["--backend", "magic"], ["--log-level", "9"], ["--nonsense"],
+        for arguments in (["--backend", "magic"], ["--log-level", "9"], ["--nonsense"],
                           ["--config", f"{self.folder}/nothing.conf"],
                           ["--config", f"{self.folder}/imago.conf", "--control", "tcp://127.0.0.1:1"]):
             done = run(IMAGOD, *arguments)
             self.assertEqual(done.returncode, 2, (arguments, done.stderr))
             self.assertNotEqual(done.stderr + done.stdout, "")
-
-    def test_xfrm_is_said_to_come_later(self):
-        self.assertIn("later version", run(IMAGOD, "--backend", "xfrm").stderr)
 
 
 class Signals(WithFolder):

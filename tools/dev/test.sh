@@ -116,6 +116,7 @@ run_test() {
   add_counts "$LOGS/lint-tests.log" script $?
   test_scripts
   test_demo
+  test_kernel
   test_preset asan --label-exclude no-sanitizer
   if [ "$full" = --full ]; then
     test_sanitized_daemon asan

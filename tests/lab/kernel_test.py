@@ -1,0 +1,102 @@
+#!/usr/bin/env python3
+"""The kernel data plane on real kernels: the contract suite, then Imago beside real daemons.
+
+Each part runs in a kernel of its own (run-in-uml) and what it says lies in the log folder. Ends with the interop table, or
+with --json with one object that holds it. 0: nothing failed; 77: this host cannot do it, the last line says why.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+RUN = os.path.join(HERE, "run-in-uml")
+CASES = os.path.join(HERE, "interop_cases.py")
+SKIPPED = 77
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", default=os.path.join(ROOT, "build", "dev"), help="whose programs are tested")
+    parser.add_argument("--logs", default=os.path.join(ROOT, "build", "logs"), help="where logs are left")
+    parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
+    parser.add_argument("--contract-only", action="store_true", help="only the contract suite: one boot, some seconds")
+    parser.add_argument("peers", nargs="*", help="only these of: imago charon")
+    return parser.parse_args()
+
+
+class Parts:
+    """Runs commands in guests, one log each."""
+
+    def __init__(self, options):
+        self.options = options
+        self.environment = {**os.environ, "IMAGO_BUILD_DIR": os.path.abspath(options.build), "IMAGO_NEEDS_XFRM": "1"}
+        os.makedirs(options.logs, exist_ok=True)
+
+    def run(self, name, command, seconds_max):
+        """(exit code, what it printed)"""
+        path = os.path.join(self.options.logs, f"kernel-{name}.log")
+        begun = time.monotonic()
+        print(f"-- kernel: {name} ... ", end="", file=sys.stderr, flush=True)
+        with open(path, "w", encoding="utf-8") as log:
+            done = subprocess.run([RUN, "--seconds", str(seconds_max), "--", *command], stdin=subprocess.DEVNULL,
+                                  stdout=subprocess.PIPE, stderr=log, text=True, env=self.environment, check=False)
+            log.write(done.stdout)
+        say(f"{'ok' if done.returncode == 0 else 'failed, log: ' + path} ({time.monotonic() - begun:.1f} s)")
+        return done.returncode, done.stdout
+
+
+def table(cases):
+    """One line a case; marks below say what failed or was skipped, and why."""
+    features = list(cases[0]["cells"])
+    rows = [["peer", "Imago is", "auth", "mode", *features]]
+    notes = {}
+    for case in cases:
+        cells = []
+        for feature in features:
+            kind, _, why = case["cells"][feature].partition(": ")
+            cells.append(kind if not why else f"{kind} [{notes.setdefault(why, len(notes) + 1)}]")
+        peer = case["peer"] + (f" {case['version']}" if case["version"] else "")
+        rows.append([peer, case["role"], case["auth"], case["shape"], *cells])
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths)) + " |" for row in rows]
+    lines.insert(1, "| " + " | ".join("-" * width for width in widths) + " |")
+    return "\n".join(lines + [""] + [f"[{number}] {why}" for why, number in notes.items()])
+
+
+def main():
+    options = parse_arguments()
+    check = subprocess.run([RUN, "--check"], capture_output=True, text=True, check=False)
+    if check.returncode != 0:
+        print(check.stderr.strip().splitlines()[-1] if check.stderr.strip() else "run-in-uml cannot be here")
+        return SKIPPED
+    parts = Parts(options)
+    program = os.path.join(os.path.abspath(options.build), "tests", "test_kernel_if")
+    code, said = parts.run("contract", [program, "-tc=contract*,xfrm*"], 120)
+    contract = "pass" if code == 0 else "fail"
+    has_failed = code != 0
+    if has_failed:
+        say(said[-3000:])
+    cases = []
+    if not options.contract_only:
+        for name in options.peers or ["imago", "charon"]:
+            code, said = parts.run(name, [sys.executable, CASES, name], 900)
+            has_failed = has_failed or code != 0
+            cases += [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+    if options.json:
+        print(json.dumps({"contract": contract, "cases": cases}))
+    elif cases:
+        print(f"Linux {cases[0]['kernel']}, kernel ESP on both sides\n\n{table(cases)}")
+    return 1 if has_failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -117,6 +117,9 @@ class impaired_backend final : public kernel_if::backend {
     inner_->submit(id, std::move(request));
   }
   void stop() override { inner_->stop(); }
+  status adopt_socket(int descriptor, ip_family family, bool is_nat_port) override {
+    return inner_->adopt_socket(descriptor, family, is_nat_port);
+  }
   void deliver_esp(const endpoint& local, const endpoint& remote, bytes_view packet) override {
     inner_->deliver_esp(local, remote, packet);
   }

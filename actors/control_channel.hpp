@@ -72,7 +72,7 @@ class control_channel {
   std::size_t requests_ = 0;  // taken but not answered
   std::uint64_t dropped_events_ = 0;
   bool is_waited_for_ = false;
-  bool is_over_ = false;    // too much waited, or its actor ended
+  bool is_over_ = false;  // too much waited, or its actor ended
   bool is_frozen_ = false;
   bool is_called_ = false;  // the I/O thread knows already
 };

@@ -272,15 +272,24 @@ status host::load_text(std::string_view text) {
     return imago::result<std::string>{errc::not_found, path};
   };
   none.glob = [](const std::string&) { return std::vector<std::string>{}; };
-  auto settings = config::parse_settings(text, "text", none);
+  return load_text(text, ".", none);
+}
+
+status host::load_text(std::string_view text, const std::string& base,
+                       const config::file_access& files) {
+  auto settings = config::parse_settings(text, "text", files);
   if (!settings) return settings.failure();
-  auto built = config::build_configuration(**settings, ".", none);
+  auto built = config::build_configuration(**settings, base, files);
   if (auto* errors = std::get_if<config::configuration_errors>(&built))
     return errors->errors.front();
   auto parts =
       ikev2::parse_credentials(*shared->library, std::move(std::get<config::configuration>(built)));
   if (!parts) return parts.failure();
   return load(std::move(*parts));
+}
+
+std::vector<config::connection_config_ptr> host::connections() const {
+  return store_->files().connections;
 }
 
 template <class Message>

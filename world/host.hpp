@@ -91,7 +91,11 @@ class host {
   // --- configuration; errors as the engine's ---
   status load(ikev2::policy_parts configuration);
   status load_text(std::string_view swanctl_text);  // connections and secrets; no files
-  void use_policy(ikev2::policy_ptr policy);        // one already built
+  // With files, relative to x509/, private/ etc. of `base`.
+  status load_text(std::string_view swanctl_text, const std::string& base,
+                   const config::file_access& files);
+  std::vector<config::connection_config_ptr> connections() const;  // loaded
+  void use_policy(ikev2::policy_ptr policy);                       // one already built
 
   // --- commands; the number comes back in `answers` ---
   std::uint64_t initiate(std::string connection, std::string child);

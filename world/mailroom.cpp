@@ -132,8 +132,9 @@ letter_id mailroom::add_act(party_id who, std::function<void()> act) {
   made.to = who;
   made.kind = letter_kind::act;
   made.act = std::move(act);
+  letter_id id = receivers_.size();
   as(who, [&] { add(std::move(made)); });
-  return receivers_.size() - 1;
+  return id;
 }
 
 void mailroom::add(letter made) {
@@ -146,7 +147,19 @@ void mailroom::add(letter made) {
   order_.emplace_back(made.id, made.to);
   letters.push_back(std::move(made));
   ++pending_;
-  if (on_sent) on_sent(letters.back());
+  if (on_sent) decide_fate(letters.back());
+}
+
+void mailroom::decide_fate(letter& made) {
+  auto id = made.id;
+  auto fate = on_sent(made);
+  if (fate == letter_fate::dropped && made.kind == letter_kind::start) fate = letter_fate::held;
+  switch (fate) {
+    case letter_fate::waits: return;
+    case letter_fate::held: made.is_held = true; return;
+    case letter_fate::dropped: return drop(id);
+    case letter_fate::doubled: (void)duplicate(id); return;
+  }
 }
 
 // A job in the coordinator is an actor that was just made: everything else passes on_mail.

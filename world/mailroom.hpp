@@ -49,6 +49,14 @@ enum class letter_kind : std::uint8_t {
   ghost,  // mail for an actor that ended: it was destroyed, as CAF does; delivery does nothing
 };
 
+// What becomes of a letter when it is sent.
+enum class letter_fate : std::uint8_t {
+  waits,    // until it is delivered, as all do
+  held,     // until a script lets it go
+  dropped,  // never arrives; a start is held instead, since an actor cannot be without it
+  doubled,  // a second one right behind, if it can be copied
+};
+
 struct letter {
   letter_id id = 0;
   party_id from = 0, to = 0;
@@ -109,8 +117,9 @@ class mailroom final : private actors::mail_interceptor {
   void drop(letter_id id);
   // A second one right behind. False: the message owns a move-only value and cannot be copied.
   bool duplicate(letter_id id);
-  // Called for each letter when it is sent, with the letter already in its channel; may hold it.
-  std::function<void(letter&)> on_sent;
+  // Asked for each letter when it is sent, with the letter already in its channel; must not send,
+  // deliver or interfere itself.
+  std::function<letter_fate(const letter&)> on_sent;
 
   // --- names ---
   const party& who(party_id id) const { return parties_[id]; }
@@ -137,6 +146,7 @@ class mailroom final : private actors::mail_interceptor {
   party_id party_for(actors::actor_base& actor);
   host& host_of(const caf::actor_system& system);
   void add(letter made);
+  void decide_fate(letter& made);
   void collect_starts();
   void run(party_id who, caf::resumable& job);
   void end(party_id who);

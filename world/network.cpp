@@ -123,12 +123,32 @@ void network::send(instant now, host_number from, const endpoint& source,
   }
 }
 
-bool network::deliver(std::size_t index) {
-  if (index >= waiting.size()) return false;
+std::optional<datagram> network::take(std::size_t index) {
+  if (index >= waiting.size()) return std::nullopt;
   auto what = std::move(waiting[index]);
   waiting.erase(waiting.begin() + static_cast<std::ptrdiff_t>(index));
-  auto to = host_at(what.destination.address);
-  if (to && down_.count(what.from) == 0 && !are_parted(what.from, *to)) arrive(std::move(what));
+  return what;
+}
+
+bool network::deliver(std::size_t index) {
+  auto what = take(index);
+  if (!what) return false;
+  auto to = host_at(what->destination.address);
+  if (to && down_.count(what->from) == 0 && !are_parted(what->from, *to)) arrive(std::move(*what));
+  return true;
+}
+
+bool network::delay(std::size_t index, instant due) {
+  auto what = take(index);
+  if (!what) return false;
+  travelling_.emplace(due, std::move(*what));
+  return true;
+}
+
+bool network::duplicate(std::size_t index) {
+  if (index >= waiting.size()) return false;
+  auto copy = waiting[index];
+  waiting.insert(waiting.begin() + static_cast<std::ptrdiff_t>(index) + 1, std::move(copy));
   return true;
 }
 

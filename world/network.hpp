@@ -84,6 +84,10 @@ class network {
   std::vector<datagram> waiting;
   // From `waiting`, whatever `holds` says; false: not there.
   bool deliver(std::size_t index);
+  // ... arrives at `due` instead, whatever the link's conditions are.
+  bool delay(std::size_t index, instant due);
+  // A second one right behind, with the same id.
+  bool duplicate(std::size_t index);
 
   void send(instant now, host_number from, const endpoint& source, const endpoint& destination,
             bytes octets, bool is_esp);
@@ -105,6 +109,7 @@ class network {
   bool are_parted(host_number one, host_number other) const;
   std::optional<host_number> host_at(const ip_address& address) const;
   void arrive(datagram what);
+  std::optional<datagram> take(std::size_t index);  // from `waiting`
 
   seeded_random chance_;
   std::map<host_number, arrival> arrivals_;

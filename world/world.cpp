@@ -24,6 +24,14 @@ world::world(world_options options)
 }
 
 world::~world() {
+  // At the end nobody interferes.
+  mail.on_sent = nullptr;
+  net.on_wire = nullptr;
+  std::vector<letter_id> acts;
+  mail.for_each([&](const letter& one) {
+    if (one.kind == letter_kind::act) acts.push_back(one.id);
+  });
+  for (auto one : acts) mail.drop(one);
   // All, before any of them goes: what one sends at its end reaches nobody.
   for (auto& one : hosts_) one->end_all();
 }

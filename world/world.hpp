@@ -88,6 +88,9 @@ class world {
   virtual_clock& time() { return *time_; }
   std::shared_ptr<virtual_clock> shared_time() const { return time_; }
 
+  // Somebody's who wants to live, and to end, with this world: a script's side of it.
+  std::shared_ptr<void> companion;
+
   mailroom mail;
   network net;
 

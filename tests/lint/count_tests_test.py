@@ -20,6 +20,10 @@ class CountText(unittest.TestCase):
         self.assertEqual(count_text("Ran 5 tests in 0.1s\n\nOK (skipped=2)\n", 0), [3, 0, 2])
         self.assertEqual(count_text("Ran 5 tests in 0.1s\n\nFAILED (failures=1, errors=1)\n", 1), [3, 2, 0])
 
+    def test_pytest_is_counted(self):
+        self.assertEqual(count_text("...s\n12 passed, 1 skipped in 3.20s\n", 0), [12, 0, 1])
+        self.assertEqual(count_text("= 1 failed, 2 passed, 3 warnings, 1 error in 62.10s (0:01:02) =\n", 1), [2, 2, 0])
+
     def test_tap_is_counted(self):
         self.assertEqual(count_text("ok - a\nnot ok - b\nok - c # SKIP no root\n", 1), [1, 1, 1])
 

@@ -15,6 +15,7 @@ DOCTEST = re.compile(
     r"\[doctest\] test cases:\s*(\d+) \|\s*(\d+) passed \|\s*(\d+) failed(?: \|\s*(\d+) skipped)?")
 UNITTEST = re.compile(r"^Ran (\d+) tests? in ", re.M)
 UNITTEST_OUTCOME = re.compile(r"^(?:OK|FAILED)(?: \((.*)\))?$", re.M)
+PYTEST = re.compile(r"^(?:=+ )?((?:\d+ \w+, )*\d+ (?:passed|failed|skipped|errors?)\b.*) in [\d.:hms ()]+", re.M)
 TAP = re.compile(r"^(not ok|ok)\b(.*)$", re.M)
 
 
@@ -37,6 +38,16 @@ def count_unittest(text):
     return [sum(map(int, ran)) - failed - numbers["skipped"], failed, numbers["skipped"]]
 
 
+def count_pytest(text):
+    ends = PYTEST.findall(text)
+    if not ends:
+        return None
+    numbers = {"passed": 0, "failed": 0, "error": 0, "skipped": 0}
+    for number, word in re.findall(r"(\d+) (passed|failed|error|skipped)", ends[-1]):
+        numbers[word] += int(number)
+    return [numbers["passed"], numbers["failed"] + numbers["error"], numbers["skipped"]]
+
+
 def count_tap(text):
     lines = TAP.findall(text)
     if not lines:
@@ -50,7 +61,7 @@ def count_text(text, exit_code, skip_code=77):
     """What one program printed and how it ended, as [passed, failed, skipped]."""
     if exit_code == skip_code:
         return [0, 0, 1]
-    for counter in (count_doctest, count_unittest, count_tap):
+    for counter in (count_doctest, count_unittest, count_pytest, count_tap):
         counts = counter(text)
         if counts:
             break

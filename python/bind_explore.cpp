@@ -42,6 +42,9 @@ struct script_side {
     if (!py::isinstance<world_object>(world))
       throw py::type_error("explore(): make() returns an imago.World, not " +
                            std::string{py::str(py::type::of(world))});
+    if (!owner().is_open())
+      throw script_error{error_kind::general,
+                         "explore(): make() must return a new world each time"};
     {
       entry in{world.cast<world_object&>().owner, access::runs, "explore()"};
       if (auto quiet = in->run_until_quiet(); !quiet)

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""A KILL while a Diffie-Hellman computation of IKE_AUTH's keys is under way on another thread.
+"""A KILL while the Diffie-Hellman computation of IKE_SA_INIT is under way on another thread.
 
    Initiator                         Responder
    -------------------------------------------------------------------

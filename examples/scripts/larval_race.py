@@ -27,6 +27,7 @@ with imago.World(seed=7) as world:
     print(f"on the wire: {slow.label}; larval SAs of a: {a.kernel.larval_count}")
 
     b.send_packet(PING)
+    world.run()
     assert a.received == [] and a.kernel.drops == {}
     print(f"the packet is faster: {world.network.sent[-1].label}; a has no keys yet, and drops nothing")
 

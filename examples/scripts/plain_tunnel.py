@@ -28,6 +28,7 @@ with imago.World(seed=7) as world:
 
     world.run()  # the responder installs its outbound SA
     a.send_packet(PING)
+    world.run()
     assert b.received == [PING]
     print(f"a packet of {len(PING)} octets came out at b")
 

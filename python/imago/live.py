@@ -10,6 +10,9 @@ from ._imago import CommandFailed, ConfigError, Error, TimedOut
 from .vici import COMMAND, RESPONSE, Message, Vici, encode
 
 DEFAULT_PATH = "/run/imago/vici"
+# Keys whose values travel as lists; in swanctl.conf's text they are separated by commas.
+_LISTS = frozenset(("local_addrs", "remote_addrs", "proposals", "esp_proposals", "local_ts", "remote_ts", "certs",
+                    "cacerts", "vips", "pools"))
 
 
 @dataclass(frozen=True)
@@ -149,7 +152,7 @@ class Live:
         if not isinstance(config, Mapping):
             raise TypeError("load(): a dict is wanted; text is for files, which imagod reads itself")
         for name, connection in config.get("connections", {}).items():
-            self._load("load-conn", {name: connection})
+            self._load("load-conn", {name: _with_lists(connection)})
         for name, secret in config.get("secrets", {}).items():
             owners = [value for key, value in secret.items() if key.startswith("id")]
             self._load("load-shared", {"id": name, "type": "IKE", "data": secret["secret"], "owners": owners})
@@ -206,6 +209,17 @@ def _open(path, timeout):
     except OSError as problem:
         raise Error(f"{path}: no daemon answers ({problem.strerror}); start imagod with --control unix://{path}, "
                     "or give the path of its control socket") from problem
+
+
+def _with_lists(section):
+    made = {}
+    for key, value in section.items():
+        if isinstance(value, Mapping):
+            value = _with_lists(value)
+        elif key in _LISTS and isinstance(value, str):
+            value = [one.strip() for one in value.split(",")]
+        made[key] = value
+    return made
 
 
 def _ike_sa(connection, raw):

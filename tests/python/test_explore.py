@@ -77,6 +77,8 @@ def test_what_a_scenario_raises_comes_out_of_explore(broken):
         parts["begin"] = lambda world: world.happen("broken", fail)
     else:
         parts[broken] = fail
+    if broken == "expect":
+        parts["begin"] = lambda world: None
     mine = imago.Scenario("broken", **parts)
     with pytest.raises(KeyError, match=broken):
         imago.explore(mine, strategy="random", schedules=3)

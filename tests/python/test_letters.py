@@ -157,7 +157,7 @@ def test_the_world_cannot_be_changed_from_inside_a_rule(pair):
 
     def meddle(_):
         for act in (pair.world.step, pair.world.run, pair.world.close, lambda: pair.a.initiate("tunnel", "net"),
-                    lambda: pair.world.advance(1), lambda: imago.explore("child-delete")):
+                    lambda: pair.world.advance(1), lambda: pair.a.kill("exchange"), pair.world.network.release):
             with pytest.raises(imago.WorldBusy) as raised:
                 act()
             refused.append(str(raised.value))

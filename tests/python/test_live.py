@@ -60,12 +60,12 @@ def test_a_daemon_that_talks_nonsense_or_hangs_up_is_an_error(tmp_path):
 FIRST = """
 echo waiting
 read -r _ <"$0"
-ip address add 192.0.2.1/24 dev a && ip link set a up && exec "$@"
+ip address add 192.0.2.1/24 dev wire && ip link set dev wire up && exec "$@"
 """
 SECOND = """
-ip link add b type veth peer name a netns "$1" && echo >"$0" || exit 1
+ip link add name wire type veth peer name wire netns "$1" && echo >"$0" || exit 1
 shift
-ip address add 192.0.2.2/24 dev b && ip link set b up && exec "$@"
+ip address add 192.0.2.2/24 dev wire && ip link set dev wire up && exec "$@"
 """
 
 

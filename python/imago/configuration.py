@@ -52,7 +52,7 @@ def _value(value, place):
 
 
 def psk_pair(connection: str = "tunnel", child: str = "net", *, addresses=("192.0.2.1", "192.0.2.2"),
-             networks=("10.1.0.0/16", "10.2.0.0/16"), secret: str = "a secret that two share",
+             networks=("10.1.0.0/16", "10.2.0.0/16"), identities=("a.example", "b.example"), secret: str = "a secret that two share",
              ike: Mapping[str, Any] | None = None, **child_keys: Any) -> tuple[dict, dict]:
     """The configurations of two peers with a shared secret: one connection with one child between two networks.
 
@@ -60,7 +60,7 @@ def psk_pair(connection: str = "tunnel", child: str = "net", *, addresses=("192.
     """
     both = []
     for local, remote in ((0, 1), (1, 0)):
-        names = ("a.example", "b.example")
+        names = identities
         both.append({
             "connections": {connection: {
                 "local_addrs": addresses[local], "remote_addrs": addresses[remote],

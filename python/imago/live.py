@@ -144,6 +144,28 @@ class Live:
         """Drops SAs at once, whatever they are doing; the peer is not asked."""
         return Command(self.path, "kill", {"ike": connection, "child": child})
 
+    def impair(self, fault: str, **arguments: Any) -> int:
+        """Orders a fault, where imagod was started with --allow-impair; its number is returned.
+
+        live.impair("drop", message="IKE_AUTH response", direction="sent", nth=2). `faults` explains each.
+        Raises CommandFailed.
+        """
+        return int(self._do("impair", {"fault": fault, **arguments})["id"])
+
+    def clear_impairments(self, number: Optional[int] = None) -> int:
+        """Lifts that fault, or all; returns how many. Raises CommandFailed."""
+        return int(self._do("impair-clear", {} if number is None else {"id": number})["cleared"])
+
+    @property
+    def faults(self) -> Dict[str, Message]:
+        """The faults that can be ordered, each with its story, its arguments and an example."""
+        return self._ask("impair-list")["faults"]
+
+    @property
+    def impairments(self) -> Dict[int, Message]:
+        """What was ordered, by number: fault, what, state, how often it was met and how often it fired."""
+        return {int(number): one for number, one in self._ask("impair-list")["impairments"].items()}
+
     def load(self, config: Optional[Mapping[str, Any]] = None) -> None:
         """Loads connections and shared secrets from a dict such as a host of a world takes; without one imagod
         reads its own files again. Raises ConfigError."""
@@ -183,6 +205,12 @@ class Live:
         answer = self._ask(command, message)
         if answer.get("success") != "yes":
             raise ConfigError(f"{command}: {answer.get('errmsg', 'refused')}")
+
+    def _do(self, command, message):
+        answer = self._ask(command, message)
+        if answer.get("success") != "yes":
+            raise CommandFailed(f"{command}: {answer.get('errmsg', 'refused')}")
+        return answer
 
     def _ask(self, command, message=None):
         return self._with(lambda vici: vici.request(command, message))

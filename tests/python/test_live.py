@@ -80,7 +80,7 @@ def daemons(tmp_path):
     commands = []
     for name, config in zip("ab", imago.psk_pair()):
         (tmp_path / f"{name}.conf").write_text(imago.render(config))
-        commands.append(imagod_command(str(tmp_path / f"{name}.conf"), f"unix://{tmp_path}/{name}", "fake"))
+        commands.append(imagod_command(str(tmp_path / f"{name}.conf"), f"unix://{tmp_path}/{name}", "fake", "--allow-impair"))
     gate = str(tmp_path / "gate")
     os.mkfifo(gate)
     programs = []
@@ -131,7 +131,9 @@ def test_a_refusal_is_an_exception_with_the_daemons_words(daemons):
 
 def test_connections_of_a_dict_are_loaded_over_the_socket(daemons):
     a, b = daemons
-    for live, config in zip((a, b), imago.psk_pair("second", "lan", networks=("10.5.0.0/16", "10.6.0.0/16"))):
+    # Identities of its own: a responder knows a connection by them.
+    both = imago.psk_pair("second", "lan", networks=("10.5.0.0/16", "10.6.0.0/16"), identities=("c.example", "d.example"))
+    for live, config in zip((a, b), both):
         live.load(config)
     assert sorted(one.name for one in a.connections) == ["second", "tunnel"]
     a.initiate("second", "lan").wait()
@@ -141,3 +143,18 @@ def test_connections_of_a_dict_are_loaded_over_the_socket(daemons):
     with pytest.raises(TypeError, match="a dict"):
         a.load("connections { }")
     a.load()
+
+
+def test_faults_are_ordered_met_and_lifted(daemons):
+    a, b = daemons
+    assert "drop" in a.faults and a.faults["drop"]["story"]
+    number = b.impair("drop", message="IKE_AUTH response", direction="sent")
+    command = a.initiate("tunnel", "net")
+    command.wait()  # the request is sent again after a second, and answered again
+    assert b.impairments[number]["fired"] == "1" and b.impairments[number]["state"] == "over"
+    other = a.impair("stall-crypto")
+    assert a.clear_impairments(other) == 1 and a.clear_impairments() == 0
+    with pytest.raises(imago.CommandFailed, match="impair: "):
+        a.impair("no-such-fault")
+    with pytest.raises(imago.CommandFailed, match="not armed"):
+        a.clear_impairments(other)

@@ -52,23 +52,22 @@ def _value(value, place):
 
 
 def psk_pair(connection: str = "tunnel", child: str = "net", *, addresses=("192.0.2.1", "192.0.2.2"),
-             networks=("10.1.0.0/16", "10.2.0.0/16"), identities=("a.example", "b.example"), secret: str = "a secret that two share",
-             ike: Mapping[str, Any] | None = None, **child_keys: Any) -> tuple[dict, dict]:
+             networks=("10.1.0.0/16", "10.2.0.0/16"), identities=("a.example", "b.example"),
+             secret: str = "a secret that two share", ike: Mapping[str, Any] | None = None, **child_keys: Any) -> tuple[dict, dict]:
     """The configurations of two peers with a shared secret: one connection with one child between two networks.
 
     `ike` and further keywords are more keys of the connection and of the child, the same on both sides.
     """
     both = []
     for local, remote in ((0, 1), (1, 0)):
-        names = identities
         both.append({
             "connections": {connection: {
                 "local_addrs": addresses[local], "remote_addrs": addresses[remote],
-                "local": {"auth": "psk", "id": names[local]},
-                "remote": {"auth": "psk", "id": names[remote]},
+                "local": {"auth": "psk", "id": identities[local]},
+                "remote": {"auth": "psk", "id": identities[remote]},
                 "children": {child: {"local_ts": networks[local], "remote_ts": networks[remote], **child_keys}},
                 **(ike or {}),
             }},
-            "secrets": {"ike-pair": {"id-a": names[0], "id-b": names[1], "secret": secret}},
+            "secrets": {f"ike-{connection}": {"id-a": identities[0], "id-b": identities[1], "secret": secret}},
         })
     return both[0], both[1]

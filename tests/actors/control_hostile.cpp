@@ -43,8 +43,9 @@ bytes segment(bytes content) {
 TEST_CASE("control: octets that mean nothing are ignored, and what follows is served") {
   served room;
   test_client client{room};
-  for (bytes content : {bytes{}, bytes{9}, bytes{1, 2, 3}, bytes{0}, bytes{0, 200, 'x'},
-                        bytes{3, 3, 'a', 1, 'b'}, bytes{0, 2, 0xc3, 0xa4}, bytes(5000, 0xff)})
+  for (const bytes& content :
+       {bytes{}, bytes{9}, bytes{1, 2, 3}, bytes{0}, bytes{0, 200, 'x'}, bytes{3, 3, 'a', 1, 'b'},
+        bytes{0, 2, 0xc3, 0xa4}, bytes(5000, 0xff)})
     CHECK(client.send_octets(segment(content)));
   CHECK(client.call("version").value_or("daemon", "") == "imagod");
 }

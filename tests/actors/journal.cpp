@@ -117,7 +117,7 @@ TEST_CASE("journal: a value becomes words only at a sink that prints it") {
 }
 
 TEST_CASE("journal: no line of a peer's making") {
-  const std::string evil = "gw\n2026-11-20T07:00:00.000Z ike \x1b[2J\x9b\x7f\\ \xc3\xa9";
+  std::string evil = "gw\n2026-11-20T07:00:00.000Z ike \x1b[2J\x9b\x7f\\ \xc3\xa9";
   fact what{.group = journal_group::ike,
             .name = "peer_identified",
             .connection = evil,

@@ -196,8 +196,9 @@ TEST_CASE("references: a chain too long and a tree that doubles are stopped") {
   std::string chain = "s0 { }\n", doubling = "s0 { k = 1 }\n";
   for (int i = 1; i < 30; ++i) {
     auto before = "s" + std::to_string(i - 1), now = "s" + std::to_string(i);
-    chain += now + " : " + before + " { }\n";
-    doubling += now + " { a : " + before + " { }\n b : " + before + " { } }\n";
+    chain.append(now).append(" : ").append(before).append(" { }\n");
+    doubling.append(now).append(" { a : ").append(before).append(" { }\n b : ").append(before);
+    doubling.append(" { } }\n");
   }
   CHECK(parse_failure(chain).code == errc::limit_exceeded);
   CHECK(parse_failure(doubling).code == errc::limit_exceeded);

@@ -6,10 +6,20 @@
 
 namespace imago::actors {
 
+namespace {
+// Until it is decided which of two IKE SAs goes, the last of their exchanges has been answered.
+constexpr auto redundant_wait = std::chrono::seconds{2};
+
+bool is_established(const ike_sa_status_ptr& seen) {
+  return seen && seen->established_at != instant{};
+}
+}  // namespace
+
 engine_actor::engine_actor(caf::actor_config& config, services_ptr shared)
     : actor_base{config, "engine", shared->counted, shared->facts},
       shared_{std::move(shared)},
       policy_{std::make_shared<const ikev2::policy>()},
+      redundant_timer_{shared_->timers, timer_kind::linger_due},
       started_at_{shared_->time->now()},
       stop_timer_{shared_->timers, timer_kind::sweep_due} {}
 
@@ -65,12 +75,13 @@ caf::behavior engine_actor::make_behavior() {
       [this, tell](const count_engine& asked) {
         engine_counted counted{asked.command, ike_sas_.size(), 0, started_at_};
         for (const auto& [id, known] : ike_sas_)
-          if (known.status->established_at == instant{}) ++counted.half_open;
+          if (!is_established(known.status)) ++counted.half_open;
         tell(asked.reply_to, counted);
       },
       [this](const stop_engine& asked) { on_stop(asked); },
       [this](const timer_due& due) {
         if (stop_timer_.accept(due)) finish_stop();
+        if (redundant_timer_.accept(due)) delete_redundant();
       },
       [this](const kill&) { quit(caf::exit_reason::kill); },
   };
@@ -78,6 +89,7 @@ caf::behavior engine_actor::make_behavior() {
 
 void engine_actor::on_exit() {
   stop_timer_.cancel();
+  redundant_timer_.cancel();
   for (auto& [name, known] : connections_) known.handle.tell_kill();
   for (auto& [id, known] : ike_sas_) known.handle.tell_kill();
   connections_.clear();
@@ -97,12 +109,11 @@ void engine_actor::on_status(const status_published& published) {
     monitor(published.ike_sa);
     if (is_stopping_) at->second.handle.tell_kill();
   }
-  auto is_established = [](const ike_sa_status_ptr& seen) {
-    return seen && seen->established_at != instant{};
-  };
   bool found = is_established(status) && !is_established(at->second.status);
   at->second.status = status;
   if (!found) return;
+  if (peers_.add(*status) && !redundant_timer_.is_armed())
+    redundant_timer_.arm(address(), redundant_wait);
   if (auto owner = connections_.find(status->connection); owner != connections_.end())
     owner->second.handle.tell(
         ike_sa_up{status->id, published.ike_sa, status->role == ikev2::role::initiator});
@@ -114,7 +125,16 @@ void engine_actor::forget(std::uint64_t id) {
   // An initiator's connection has been told why; a responder's only needs to know that it is gone.
   if (auto owner = connections_.find(at->second.status->connection); owner != connections_.end())
     owner->second.handle.tell(ike_sa_down{id, {errc::cancelled, "gone"}, true});
+  if (is_established(at->second.status)) peers_.remove(*at->second.status);
   ike_sas_.erase(at);
+}
+
+void engine_actor::delete_redundant() {
+  auto found = peers_.find_redundant(
+      [this](std::uint64_t id) -> const ike_sa_status& { return *ike_sas_.at(id).status; });
+  for (auto id : found.redundant)
+    ike_sas_.at(id).handle.tell(run_task{{ikev2::task_kind::delete_ike, {}, 0, {}, 0}, {}, false});
+  if (!found.is_settled) redundant_timer_.arm(address(), redundant_wait);
 }
 
 std::vector<engine_actor::match> engine_actor::select(const sa_selector& which) const {
@@ -217,7 +237,7 @@ bool engine_actor::revive_connection(const caf::actor_addr& ended) {
     if (known.handle.address() != ended) continue;
     known.handle = spawn_connection(known.configured, false);
     for (const auto& [id, sa] : ike_sas_)
-      if (sa.status->connection == name && sa.status->established_at != instant{})
+      if (sa.status->connection == name && is_established(sa.status))
         known.handle.tell(
             ike_sa_up{id, sa.handle.actor(), sa.status->role == ikev2::role::initiator});
     return true;
@@ -231,7 +251,7 @@ void engine_actor::on_stop(const stop_engine& asked) {
   for (auto& [name, known] : connections_) known.handle.tell_kill();  // no revival
   connections_.clear();
   for (auto& [id, known] : ike_sas_) {
-    if (known.status->established_at == instant{})
+    if (!is_established(known.status))
       known.handle.tell_kill();
     else
       known.handle.tell(run_task{{ikev2::task_kind::delete_ike, {}, 0, {}, 0}, {}, false});

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "actors/actor_base.hpp"
+#include "actors/peer_table.hpp"
 #include "actors/services.hpp"
 
 namespace imago::actors {
@@ -38,6 +39,7 @@ class engine_actor final : public actor_base {
   void on_replace_policy(const replace_policy& asked);
   void on_stop(const stop_engine& asked);
   void finish_stop();
+  void delete_redundant();
   connection_handle spawn_connection(const ikev2::connection_policy_ptr& configured,
                                      bool runs_start_actions);
   bool revive_connection(const caf::actor_addr& ended);
@@ -48,6 +50,8 @@ class engine_actor final : public actor_base {
   std::map<std::string, known_connection> connections_;
   std::map<std::uint64_t, known_ike_sa> ike_sas_;
   std::map<caf::actor_addr, std::uint64_t> ids_;
+  peer_table peers_;  // of the established
+  actor_timer redundant_timer_;
   std::set<caf::actor> subscribers_;
   instant started_at_;
   caf::actor stop_asker_;

@@ -329,6 +329,7 @@ void ike_sa::on_exchange_ended(std::uint64_t number) {
     finish_command(ended.task->command, {});
   if (model_.state == ikev2::sa_state::auth_sent && ended.type == exchange_type::ike_sa_init)
     return start_auth();
+  if (ended.task) publish();  // it is no longer under way
   release_request();
   pump();
 }

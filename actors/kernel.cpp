@@ -1,5 +1,7 @@
 #include "actors/kernel.hpp"
 
+#include <algorithm>
+
 #include "core/base/limits.hpp"
 
 namespace imago::actors {
@@ -13,6 +15,8 @@ constexpr unsigned spi_tries_max = 8;
 constexpr unsigned question_tries_max = 3;
 // Of one SA: first use, soft and hard limit, a new endpoint.
 constexpr std::size_t early_events_max = 4;
+// One sweep after the other; a data plane that is busy for longer is lost.
+constexpr unsigned removal_tries_max = 30;
 
 const data_plane::sa_id* sa_of(const data_plane::event& event) {
   return std::visit(
@@ -51,6 +55,8 @@ caf::behavior kernel::make_behavior() {
 void kernel::on_exit() {
   sweep_.cancel();
   pending_.clear();
+  again_.clear();
+  uncertain_.clear();
   leases_.clear();
   owners_.clear();
   actor_base::on_exit();
@@ -83,11 +89,14 @@ void kernel::on_request(kernel_request& asked) {
     // The owner gives it back itself: its policies go with it.
     auto at = leases_.find(remove->id);
     if (at != leases_.end()) {
-      for (auto& policy : at->second.policies) submit({}, data_plane::remove_policy{policy});
+      auto policies = std::move(at->second.policies);
       if (auto owner = owners_.find(at->second.owner); owner != owners_.end())
         owner->second.erase(remove->id);
       leases_.erase(at);
+      for (const auto& policy : policies) remove_policy(policy);
     }
+    entry.removes = *remove;
+    entry.tries_left = removal_tries_max;
   }
   if (entry.allocates || entry.installs) watch(entry.asker);
   submit(std::move(entry), std::move(request));
@@ -106,6 +115,13 @@ void kernel::on_reply(kernel_if::request_id id, data_plane::reply reply) {
   if (at == pending_.end()) return;  // answered twice
   auto entry = std::move(at->second);
   pending_.erase(at);
+  if (entry.removes.index() != 0) {
+    bool is_gone = reply || reply.failure().code == errc::no_such_sa ||
+                   reply.failure().code == errc::not_found;
+    reply_to(entry, std::move(reply));
+    if (!is_gone) remove_later(std::move(entry));
+    return;
+  }
   if (entry.undoes) {
     if (!reply) return end_install(entry.creates);  // it was not
     grant({}, entry.creates, std::move(entry.policies));
@@ -125,10 +141,50 @@ void kernel::on_reply(kernel_if::request_id id, data_plane::reply reply) {
   if (created) {
     grant(entry.asker, entry.creates, std::move(entry.policies));
     if (!asker_lives) take_back(entry.creates);
+  } else if (reply.failure().code != errc::already_exists) {
+    // A data plane that ran out of buffers may have done it all the same.
+    reply_to(entry, std::move(reply));
+    return undo(std::move(entry));
   } else if (entry.installs) {
     end_install(entry.creates);
   }
   reply_to(entry, std::move(reply));
+}
+
+void kernel::remove(removal what, unsigned tries_left) {
+  pending entry;
+  entry.removes = what;
+  entry.tries_left = tries_left;
+  if (auto* sa = std::get_if<data_plane::remove_sa>(&what))
+    submit(std::move(entry), *sa);
+  else
+    submit(std::move(entry), std::get<data_plane::remove_policy>(what));
+}
+
+void kernel::remove_later(pending failed) {
+  if (failed.tries_left == 0) return;
+  --failed.tries_left;
+  failed.asker = {};  // was told
+  again_.push_back(std::move(failed));
+  if (!sweep_.is_armed()) sweep_.arm(address(), sweep_interval);
+}
+
+bool kernel::is_held(const data_plane::policy& what) const {
+  auto has = [&](const std::vector<data_plane::policy>& list) {
+    return std::find(list.begin(), list.end(), what) != list.end();
+  };
+  return std::any_of(leases_.begin(), leases_.end(),
+                     [&](const auto& one) { return has(one.second.policies); }) ||
+         std::any_of(pending_.begin(), pending_.end(), [&](const auto& one) {
+           return one.second.installs && has(one.second.policies);
+         });
+}
+
+void kernel::remove_policy(const data_plane::policy& what) {
+  remove(data_plane::remove_policy{what}, removal_tries_max);
+  if (uncertain_.empty() || is_held(what)) return;
+  for (auto count = std::erase(uncertain_, what); count > 0; --count)
+    remove(data_plane::remove_policy{what}, removal_tries_max);
 }
 
 data_plane::spi kernel::choose_spi(const ip_address& local) const {
@@ -153,12 +209,19 @@ void kernel::end_install(const data_plane::sa_id& id) {
   if (owners_.count(at->second.owner) == 0) take_back(id);
 }
 
-// The reply is lost: was it done? Requests are carried out in order, so whatever is asked now comes
-// after.
+// The reply is lost, or an error that may come late: was it done? Requests are carried out in
+// order, so whatever is asked now comes after.
 void kernel::undo(pending lost) {
+  if (const auto* removed = std::get_if<data_plane::remove_policy>(&lost.removes);
+      removed && is_held(removed->policy)) {
+    if (uncertain_.size() < limits::kernel_requests_max) uncertain_.push_back(removed->policy);
+    return;
+  }
+  if (lost.removes.index() != 0) return remove_later(std::move(lost));
   if (lost.allocates) {
     // Unless the data plane refused it because we have that SPI already.
-    if (leases_.count(lost.creates) == 0) submit({}, data_plane::remove_sa{lost.creates});
+    if (leases_.count(lost.creates) == 0)
+      remove(data_plane::remove_sa{lost.creates}, removal_tries_max);
     return;
   }
   if (lost.undoes && lost.tries_left == 0) return end_install(lost.creates);
@@ -209,8 +272,8 @@ void kernel::take_back(const data_plane::sa_id& id) {
   auto taken = std::move(at->second);
   leases_.erase(at);
   if (auto owner = owners_.find(taken.owner); owner != owners_.end()) owner->second.erase(id);
-  submit({}, data_plane::remove_sa{id});
-  for (auto& policy : taken.policies) submit({}, data_plane::remove_policy{std::move(policy)});
+  remove(data_plane::remove_sa{id}, removal_tries_max);
+  for (const auto& policy : taken.policies) remove_policy(policy);
 }
 
 void kernel::on_transfer(transfer_leases& transfer) {
@@ -248,10 +311,12 @@ void kernel::on_sweep() {
       continue;
     }
     reply_to(at->second, error{errc::data_plane_lost, "no reply"});
-    if (at->second.allocates || at->second.installs || at->second.undoes)
+    if (at->second.removes.index() != 0 || at->second.allocates || at->second.installs ||
+        at->second.undoes)
       lost.push_back(std::move(at->second));
     at = pending_.erase(at);
   }
+  for (auto& entry : std::exchange(again_, {})) remove(std::move(entry.removes), entry.tries_left);
   for (auto& entry : lost) undo(std::move(entry));
   if (!pending_.empty()) sweep_.arm(address(), sweep_interval);
 }

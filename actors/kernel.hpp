@@ -5,6 +5,7 @@
 #include <map>
 #include <set>
 #include <unordered_map>
+#include <variant>
 
 #include "actors/actor_base.hpp"
 #include "actors/services.hpp"
@@ -23,7 +24,9 @@ class kernel final : public actor_base {
     std::size_t pending = 0, leases = 0, owners = 0;
     std::size_t total() const { return pending + leases + owners; }
   };
-  tables table_sizes() const { return {pending_.size(), leases_.size(), owners_.size()}; }
+  tables table_sizes() const {
+    return {pending_.size() + again_.size(), leases_.size(), owners_.size()};
+  }
   // Asked for, and not acknowledged yet.
   bool is_installing(const data_plane::sa_id& id) const {
     auto at = leases_.find(id);
@@ -31,6 +34,7 @@ class kernel final : public actor_base {
   }
 
  private:
+  using removal = std::variant<std::monostate, data_plane::remove_sa, data_plane::remove_policy>;
   struct pending {
     caf::actor asker;  // empty: our own clean-up, nobody waits
     std::uint64_t asker_id = 0;
@@ -39,6 +43,7 @@ class kernel final : public actor_base {
     std::optional<data_plane::allocate_spi> allocates;
     bool installs = false;
     bool undoes = false;      // asks whether what it `creates` is there, to remove it
+    removal removes;          // asked for again if the data plane could not, or said nothing
     unsigned tries_left = 0;  // with another SPI, or with the same question
     instant submitted_at;
   };
@@ -68,6 +73,10 @@ class kernel final : public actor_base {
   void end_install(const data_plane::sa_id& id);
   void grant(const caf::actor& owner, const data_plane::sa_id& id,
              std::vector<data_plane::policy> policies);
+  void remove(removal what, unsigned tries_left);
+  void remove_policy(const data_plane::policy& what);
+  void remove_later(pending failed);
+  bool is_held(const data_plane::policy& what) const;
   void take_back(const data_plane::sa_id& id);  // removes the SA and its policies
   void watch(const caf::actor& owner);
   void reply_to(const pending& entry, data_plane::reply reply);
@@ -77,6 +86,10 @@ class kernel final : public actor_base {
   std::unordered_map<kernel_if::request_id, pending> pending_;
   std::map<data_plane::sa_id, lease> leases_;
   std::map<caf::actor_addr, std::set<data_plane::sa_id>> owners_;  // those monitored
+  std::vector<pending> again_;                                     // removals, with the next sweep
+  // Lost removals of policies that others hold as well: done or not, who knows. Back-ends count
+  // policies, so asking again must wait until the last holder is gone.
+  std::vector<data_plane::policy> uncertain_;
   kernel_if::request_id next_id_ = 1;
   actor_timer sweep_;
 };

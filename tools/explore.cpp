@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <unistd.h>
 
+#include "world/kill_sweep.hpp"
 #include "world/scenarios.hpp"
 #ifdef IMAGO_PLANTED
 #include "world/planted.hpp"
@@ -24,6 +25,7 @@ struct wishes {
   std::string replayed;
   double minutes = 1;
   std::uint64_t schedules = 0;
+  std::uint64_t kills = 0;
   std::uint64_t seed = 1;
   unsigned depth = 3;
   bool lists = false, as_json = false, with_journal = false;
@@ -166,6 +168,26 @@ int search_all_planted(const wishes& asked) {
   return all_found ? 0 : found_something;
 }
 #endif
+// Runs by chance in which actors are killed: nothing may be left.
+int kill_by_chance(const wishes& asked) {
+  std::function<void(std::uint64_t)> progress;
+  if (!asked.as_json && isatty(STDERR_FILENO))
+    progress = [](std::uint64_t count) { fmt::print(stderr, "\rkills {:>9} runs", count); };
+  auto result = world::kill_by_chance(kill_scenarios(), asked.kills, asked.seed, progress);
+  if (asked.as_json) {
+    nlohmann::json out{{"runs", result.runs}, {"killed", result.killed}};
+    if (result.violation) out["violation"] = *result.violation;
+    if (result.failing_seed) out["seed"] = *result.failing_seed;
+    std::cout << out.dump(2) << "\n";
+  } else {
+    fmt::print("\rkills: {} runs, {} actors killed  {}\n", result.runs, result.killed,
+               result.violation ? "VIOLATED" : "nothing is left");
+    if (result.violation)
+      fmt::print("\n{}\nto see it again: imago-explore --kills 1 --seed {}\n", *result.violation,
+                 *result.failing_seed);
+  }
+  return result.violation ? found_something : 0;
+}
 
 }  // namespace
 
@@ -185,7 +207,9 @@ int main(int argc, char** argv) {
       ->check(CLI::IsMember({"exhaustive", "random", "pct", "all"}));
   app.add_option("--minutes", asked.minutes, "for everything together")->check(CLI::PositiveNumber);
   app.add_option("--schedules", asked.schedules, "at most so many of each (default: no limit)");
-  app.add_option("--seed", asked.seed, "of random and pct");
+  app.add_option("--kills", asked.kills,
+                 "instead: so many runs of all exchanges by chance, in which actors are killed");
+  app.add_option("--seed", asked.seed, "of random and pct, and of the first run with --kills");
   app.add_option("--depth", asked.depth, "of pct: the number of ordering constraints of a bug");
   app.add_option("--replay", asked.replayed,
                  "one schedule of one scenario: in-order, or STEP:CHOICE ...");
@@ -204,6 +228,7 @@ int main(int argc, char** argv) {
 #ifdef IMAGO_PLANTED
   if (asked.searches_planted) return search_all_planted(asked);
 #endif
+  if (asked.kills != 0) return kill_by_chance(asked);
   std::vector<const scenario*> chosen;
   for (const auto& name : asked.scenarios) {
     const auto* found = find_scenario(name);

@@ -29,7 +29,7 @@ std::uint64_t mixed(std::uint64_t one, std::uint64_t other) {
 }
 }  // namespace
 
-mailroom::mailroom() : parties_(1), letters_(1) {
+mailroom::mailroom() : parties_(1), letters_(1), is_busy_(1) {
   outer_ = actors::actor_base::intercept_mail(this);
 }
 
@@ -53,6 +53,7 @@ party_id mailroom::add_outside(std::uint32_t host, const char* kind, std::uint32
   made.lineage = mixed(mixed(host + 1, number), static_cast<std::uint64_t>(kind[0]));
   parties_.push_back(made);
   letters_.emplace_back();
+  is_busy_.push_back(false);
   return static_cast<party_id>(parties_.size() - 1);
 }
 
@@ -80,6 +81,7 @@ party_id mailroom::party_for(actors::actor_base& actor) {
   made.number = ++count->second;
   parties_.push_back(made);
   letters_.emplace_back();
+  is_busy_.push_back(false);
   return slot = static_cast<party_id>(parties_.size() - 1);
 }
 
@@ -143,7 +145,8 @@ void mailroom::add(letter made) {
   if (made.from == 0) made.from = sender_;
   made.sent_in = is_delivering_ ? delivered_ : 0;
   auto& letters = letters_[made.to];
-  if (letters.empty()) busy_.push_back(made.to);
+  if (!is_busy_[made.to]) busy_.push_back(made.to);
+  is_busy_[made.to] = true;
   order_.emplace_back(made.id, made.to);
   letters.push_back(std::move(made));
   ++pending_;
@@ -200,6 +203,7 @@ const std::vector<const letter*>& mailroom::deliverable() {
   for (std::size_t at = 0; at < busy_.size();) {
     const auto& letters = letters_[busy_[at]];
     if (letters.empty()) {
+      is_busy_[busy_[at]] = false;
       busy_[at] = busy_.back();
       busy_.pop_back();
       continue;

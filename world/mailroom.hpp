@@ -159,6 +159,7 @@ class mailroom final : private actors::mail_interceptor {
   std::vector<party> parties_;                // by party_id
   std::vector<std::vector<letter>> letters_;  // by receiver
   std::vector<party_id> busy_;                // who has letters, perhaps with some who have none
+  std::vector<bool> is_busy_;                 // is in busy_; by party_id
   std::deque<std::pair<letter_id, party_id>> order_;  // may name letters that are gone
   std::vector<const letter*> deliverable_;
   std::size_t pending_ = 0;

@@ -19,21 +19,6 @@ using actors::sa_selector;
 const sa_selector the_ike_sa{"moon-sun", "", 0, 0};
 const sa_selector the_child_sa{"moon-sun", "net", 0, 0};
 
-result<ikev2::policy_ptr> policy_of(std::string_view text) {
-  config::file_access none;
-  none.read = [](const std::string& path) { return result<std::string>{errc::not_found, path}; };
-  none.glob = [](const std::string&) { return std::vector<std::string>{}; };
-  auto settings = config::parse_settings(text, "scenario", none);
-  if (!settings) return settings.failure();
-  auto built = config::build_configuration(**settings, ".", none);
-  if (auto* errors = std::get_if<config::configuration_errors>(&built))
-    return errors->errors.front();
-  static const crypto::library library;
-  auto parts = ikev2::parse_credentials(library, std::move(std::get<config::configuration>(built)));
-  if (!parts) return parts.failure();
-  return ikev2::build_policy(library, std::move(*parts));
-}
-
 host_options peer(peer_name who, bool with_journal) {
   host_options made;
   made.name = name_of(who);
@@ -385,6 +370,21 @@ secrets {
   }
 }
 )";
+}
+
+result<ikev2::policy_ptr> policy_of(std::string_view text) {
+  config::file_access none;
+  none.read = [](const std::string& path) { return result<std::string>{errc::not_found, path}; };
+  none.glob = [](const std::string&) { return std::vector<std::string>{}; };
+  auto settings = config::parse_settings(text, "scenario", none);
+  if (!settings) return settings.failure();
+  auto built = config::build_configuration(**settings, ".", none);
+  if (auto* errors = std::get_if<config::configuration_errors>(&built))
+    return errors->errors.front();
+  static const crypto::library library;
+  auto parts = ikev2::parse_credentials(library, std::move(std::get<config::configuration>(built)));
+  if (!parts) return parts.failure();
+  return ikev2::build_policy(library, std::move(*parts));
 }
 
 ikev2::policy_ptr peer_policy(peer_name of) {

@@ -219,6 +219,13 @@ bool ike_sa::is_response_due() const {
   return at != exchanges_.end() && at->second.is_committed;
 }
 
+bool ike_sa::has_usable_child(const std::string& name) const {
+  return std::any_of(model_.children.begin(), model_.children.end(), [&](const auto& child) {
+    return child.config->name == name && (child.state == ikev2::child_state::installed ||
+                                          child.state == ikev2::child_state::rekeying);
+  });
+}
+
 void ike_sa::pump() {
   bool ready =
       model_.state == ikev2::sa_state::established || model_.state == ikev2::sa_state::rekeyed;
@@ -234,6 +241,10 @@ void ike_sa::pump() {
     if (awaits_children() && tasks_.front().kind != ikev2::task_kind::delete_ike) return;
     auto task = std::move(tasks_.front());
     tasks_.pop_front();
+    if (task.kind == ikev2::task_kind::create_child && has_usable_child(task.child->name)) {
+      finish_command(task.command, {});  // somebody was faster, perhaps the peer
+      continue;
+    }
     if (auto begun = ikev2::begin(model_, task); !begun) {
       record(
           journal_level::detail, journal_group::ike, "task_dropped",

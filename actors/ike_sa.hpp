@@ -98,8 +98,9 @@ class ike_sa final : public actor_base {
     return !is_current_ && model_.state == ikev2::sa_state::established;
   }
   bool is_response_due() const;
-  bool deletes_what_we_await(const ikev2::msg_digest& request) const;
+  bool names_what_we_await(const ikev2::msg_digest& request) const;
   bool must_wait(const ikev2::msg_digest& request) const;
+  bool has_usable_child(const std::string& name) const;
   bool is_known_child(data_plane::spi spi) const { return children_.count(spi) != 0; }
 
   // --- ike_sa_packets.cpp: the wire ---

@@ -2,6 +2,7 @@
 #include "actors/ike_sa.hpp"
 #include "core/base/limits.hpp"
 #include "core/base/planted.hpp"
+#include "core/ikev2/exchanges/common.hpp"
 
 namespace imago::actors {
 
@@ -261,28 +262,21 @@ void ike_sa::on_protected_packet(const packet& what, const wire::header& header)
     on_request(std::move(md));
 }
 
-// The network may deliver the peer's Delete of a Child SA before the response that made it. That
-// response was sent: if it is lost, our retransmission fetches it.
-bool ike_sa::deletes_what_we_await(const ikev2::msg_digest& request) const {
+// The network may deliver the peer's Delete or rekey of a Child SA before the response that made
+// it. That response was sent: if it is lost, our retransmission fetches it.
+bool ike_sa::names_what_we_await(const ikev2::msg_digest& request) const {
   auto own = own_exchange_ ? exchanges_.find(*own_exchange_) : exchanges_.end();
   bool awaits_child = own != exchanges_.end() && own->second.task &&
                       (own->second.task->kind == ikev2::task_kind::create_child ||
                        own->second.task->kind == ikev2::task_kind::rekey_child);
-  if (!awaits_child) return false;
-  for (const auto& payload : request.payloads) {
-    const auto* deletion = std::get_if<wire::delete_payload>(&payload);
-    if (!deletion || deletion->protocol != protocol_id::esp) continue;
-    for (auto spi : deletion->spis)
-      if (!model_.find_child_by_outbound(spi)) return true;
-  }
-  return false;
+  return awaits_child && ikev2::names_unknown_child(model_, request.payloads);
 }
 
 bool ike_sa::must_wait(const ikev2::msg_digest& request) const {
   if (is_planted(planted_bug::delete_overtakes)) return false;
   // For the responder it is up already; its request has overtaken its IKE_AUTH response.
   if (model_.state == ikev2::sa_state::auth_sent) return true;
-  if (deletes_what_we_await(request)) return true;
+  if (names_what_we_await(request)) return true;
   // The order of the socket is the order of effects: the peer has sent the response that we still
   // work on before this, and may speak of what it made (delete or rekey the new Child SA).
   auto own = own_exchange_ ? exchanges_.find(*own_exchange_) : exchanges_.end();

@@ -141,7 +141,8 @@ void kernel::on_reply(kernel_if::request_id id, data_plane::reply reply) {
   if (created) {
     grant(entry.asker, entry.creates, std::move(entry.policies));
     if (!asker_lives) take_back(entry.creates);
-  } else if (reply.failure().code != errc::already_exists) {
+  } else if (!reply && (entry.allocates || entry.installs) &&
+             reply.failure().code != errc::already_exists) {
     // A data plane that ran out of buffers may have done it all the same.
     reply_to(entry, std::move(reply));
     return undo(std::move(entry));

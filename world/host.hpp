@@ -105,7 +105,7 @@ class host {
   void stop_engine();  // deletes every SA, as SIGTERM does
   void end_roots();    // KILLs engine, demux and kernel actor, as the engine's destructor does
   // Who gets the answers: asks what has no command above.
-  const caf::actor& probe() const { return probe_; }
+  const caf::actor& asker() const { return probe_; }
   // KILLs every living actor of that kind (or just that number of it); returns how many.
   std::size_t kill(std::string_view kind, std::uint32_t number = 0);
 

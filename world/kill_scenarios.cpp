@@ -132,6 +132,11 @@ std::vector<scenario> all_kill_scenarios() {
     const auto* one = find_scenario(name);
     add(name, one->story.c_str(), name, up, one->begin);
   }
+  add("new-child-by-both", "both ask for the same second Child SA at once", "new-child", up,
+      [](world& in) {
+        a(in).initiate("moon-sun", "net2");
+        b(in).initiate("moon-sun", "net2");
+      });
   add("new-child-by-b", "b asks for a second Child SA", "new-child", up,
       [](world& in) { b(in).initiate("moon-sun", "net2"); });
   add("new-child-with-ke", "a asks for a second Child SA, with a key exchange", "new-child",

@@ -93,6 +93,7 @@ struct applier {
     };
     if (!effect.replaces) {
       start();
+      delete_redundant_twin(child);
       return;
     }
     auto old_spi = *effect.replaces;
@@ -226,6 +227,23 @@ struct applier {
   void operator()(peer_alive&) const {}
 
  private:
+  // Both ends asked for the same Child SA at once. As in §2.8.1, that made with the lowest of the
+  // four nonces is closed, by who created it.
+  void delete_redundant_twin(const child_sa_model& made) const {
+    for (const auto& other : model.children) {
+      bool is_twin = other.created_by_us != made.created_by_us &&
+                     other.state == child_state::installed &&
+                     other.config->name == made.config->name &&
+                     other.local_selectors == made.local_selectors &&
+                     other.remote_selectors == made.remote_selectors;
+      if (!is_twin) continue;
+      const auto& ours = made.created_by_us ? made : other;
+      const auto& theirs = made.created_by_us ? other : made;
+      if (ours.lowest_nonce < theirs.lowest_nonce)
+        todo.push_back(queue_task{delete_of(ours.inbound_spi)});
+    }
+  }
+
   void remove(data_plane::spi spi) const {
     auto at = std::find_if(model.children.begin(), model.children.end(),
                            [&](const auto& child) { return child.inbound_spi == spi; });

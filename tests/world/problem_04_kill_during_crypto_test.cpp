@@ -13,7 +13,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-// When the job of the killed is worked on.
+// When the job of the killed is worked on. Who lives waits for its job, however long.
 enum class lateness { at_once, after_all_time_outs, never };
 
 struct held_run {
@@ -58,6 +58,7 @@ TEST_CASE(
       for (const auto* target : {"exchange", "ike_sa", "connection"})
         for (auto when : {lateness::at_once, lateness::after_all_time_outs, lateness::never})
           for (std::size_t nth = 1;; ++nth) {
+            if (target == std::string_view{"connection"} && when == lateness::never) break;
             auto result = run_held(what, of, nth, target, when);
             if (!result.has_held) break;
             ++runs;

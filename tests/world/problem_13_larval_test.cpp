@@ -75,6 +75,7 @@ TEST_CASE("problem 13: ESP that overtakes the response waits in the larval SA, a
     in->net.holds = false;
     b.send_inner(inner_packet("10.2.0.1", "10.1.0.1", 999));
     a.send_inner(inner_packet("10.1.0.1", "10.2.0.1", 999));
+    (void)in->run_until_quiet();
     CHECK(a.received_inner.size() == kept + 1);
     CHECK(b.received_inner.size() == 1);
   }

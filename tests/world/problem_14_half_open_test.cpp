@@ -30,6 +30,9 @@ flooded make_flooded(std::size_t cookie_threshold, std::size_t half_open_count_m
   flooded made;
   made.in = std::make_unique<imago::world::world>();
   auto both = shared_key_ends();
+  config::address_pattern anybody;
+  anybody.any = true;
+  both.b.connection().remote_addresses = {anybody};
   for (bool is_a : {true, false}) {
     auto one = host_of(is_a ? "a" : "b", is_a ? both.a : both.b);
     one.engine = brisk_options();

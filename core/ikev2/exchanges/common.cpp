@@ -175,6 +175,25 @@ wire::notify_payload signature_hashes() {
   return make_notify(notify_type::signature_hash_algorithms, out.finish());
 }
 
+const child_sa_model* find_rekeyed(const ike_sa_model& sa, const wire::notify_payload& rekey) {
+  reader in{rekey.spi};
+  auto spi = in.u32();
+  if (!in.ok() || !in.at_end() || rekey.protocol != protocol_id::esp) return nullptr;
+  return sa.find_child_by_outbound(spi);  // the peer's inbound SPI is our outbound one
+}
+
+bool names_unknown_child(const ike_sa_model& sa, const wire::payloads& request) {
+  const auto* rekey = wire::find_notify(request, notify_type::rekey_sa);
+  if (rekey && !find_rekeyed(sa, *rekey)) return true;
+  for (const auto& payload : request) {
+    const auto* deletion = std::get_if<wire::delete_payload>(&payload);
+    if (!deletion || deletion->protocol != protocol_id::esp) continue;
+    for (auto spi : deletion->spis)
+      if (!sa.find_child_by_outbound(spi)) return true;
+  }
+  return false;
+}
+
 bytes lowest_nonce(const bytes& one, const bytes& other) { return std::min(one, other); }
 
 }  // namespace imago::ikev2

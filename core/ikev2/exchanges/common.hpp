@@ -53,6 +53,11 @@ peer_features read_features(const flow_context& context, const msg_digest& md, b
 // SIGNATURE_HASH_ALGORITHMS with what we verify (RFC 7427 §4).
 wire::notify_payload signature_hashes();
 
+// The Child SA that a REKEY_SA notify means; null: we do not have it.
+const child_sa_model* find_rekeyed(const ike_sa_model& sa, const wire::notify_payload& rekey);
+// Does the request delete or rekey a Child SA that we do not have?
+bool names_unknown_child(const ike_sa_model& sa, const wire::payloads& request);
+
 // min(Ni, Nr) as octet strings (§2.8.1).
 bytes lowest_nonce(const bytes& one, const bytes& other);
 

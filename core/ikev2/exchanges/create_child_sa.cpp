@@ -169,13 +169,6 @@ std::optional<wire::notify_payload> objection(const ike_sa_model& sa,
   return std::nullopt;
 }
 
-const child_sa_model* find_rekeyed(const ike_sa_model& sa, const wire::notify_payload& rekey) {
-  reader in{rekey.spi};
-  auto spi = in.u32();
-  if (!in.ok() || !in.at_end() || rekey.protocol != protocol_id::esp) return nullptr;
-  return sa.find_child_by_outbound(spi);  // the peer's inbound SPI is our outbound one
-}
-
 wire::payloads compose_response(const agreed_child& agreed, const bytes& own_nonce,
                                 const bytes& public_value) {
   wire::payloads payloads;

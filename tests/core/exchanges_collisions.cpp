@@ -48,7 +48,8 @@ const std::vector<collision>& collisions() {
       {"child rekey, child delete", by_both(rekey_child, delete_child), 0, 1},
       {"child rekey, IKE delete", by_both(rekey_child, delete_ike), 0, 0},
       {"child rekey, IKE rekey", by_both(rekey_child, rekey_ike)},
-      {"child rekey, child creation", by_both(rekey_child, create_child), 2, 2},
+      // The one made by b for the same selectors is a twin: one of the two may go.
+      {"child rekey, child creation", by_both(rekey_child, create_child), 1, 2},
       {"child delete, child delete", by_both(delete_child, delete_child), 0, 0},
       {"child delete, IKE rekey", by_both(delete_child, rekey_ike), 0, 0},
       {"child delete, IKE delete", by_both(delete_child, delete_ike), 0, 0},

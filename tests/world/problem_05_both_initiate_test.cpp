@@ -37,11 +37,11 @@ void check_single(imago::world::world& in) {
       CHECK(sa->children.size() == 1);
     }
     CHECK(count.size() == in.hosts().size() - 1);
-    for (const auto& [remote, ike_sas] : count)
-      CHECK_MESSAGE(ike_sas == 1, one->name()
-                                      << " has " << ike_sas << " IKE SAs with " << remote.text());
-    for (const auto& [command, results] : one->answers->ended)
-      for (const auto& result : results)
+    for (const auto& entry : count)
+      CHECK_MESSAGE(entry.second == 1, one->name() << " has " << entry.second << " IKE SAs with "
+                                                   << entry.first.text());
+    for (const auto& entry : one->answers->ended)
+      for (const auto& result : entry.second)
         CHECK_MESSAGE(result, one->name() << ": " << (result ? "" : result.failure().text()));
   }
 }

@@ -2,12 +2,8 @@
 
 PACKAGES=(
   g++ cmake ninja-build ccache clang clang-tidy clang-format libclang-rt-14-dev
-<<<<<<< HEAD
   libcaf-dev libssl-dev libmnl-dev libmimalloc-dev libfmt-dev libcli11-dev nlohmann-json3-dev doctest-dev
-=======
-  libcaf-dev libssl-dev libmnl-dev libfmt-dev libcli11-dev nlohmann-json3-dev doctest-dev
   python3-dev pybind11-dev python3-pytest
->>>>>>> 2e9522b (python: the module imago over the world, vici in Python, five examples, tests (not yet built))
   iproute2 iputils-ping tcpdump openssl python3 git ca-certificates
 )
 # Only the interop tests need these; without them they are skipped, and say so.

@@ -34,6 +34,13 @@ echo "ok - the CMake package does not name the source tree"
 "$prefix/bin/imagoctl" --help >/dev/null || fail "the installed imagoctl does not run"
 echo "ok - the installed programs run"
 
+if [ -d "$build/python/imago" ]; then
+  packages=$(dirname "$(find "$prefix/lib" -type d -path '*/dist-packages/imago')")
+  (cd "$folder" && PYTHONPATH=$packages /usr/bin/python3 "$source/examples/scripts/plain_tunnel.py") ||
+    fail "the installed Python module does not run an example"
+  echo "ok - the installed Python module runs an example"
+fi
+
 mkdir "$folder/embedder"
 cp "$source/examples/embed_minimal.cpp" "$folder/embedder/main.cpp"
 cat >"$folder/embedder/CMakeLists.txt" <<'CMAKE'

@@ -237,7 +237,8 @@ TEST_CASE("wire: more half-open IKE SAs than allowed are not admitted") {
   both.drop();
   for (std::uint8_t number = 1; number <= 10; ++number) {
     auto other = request.octets;
-    other[7] = number;  // of the initiator's SPI
+    other[6] = static_cast<std::uint8_t>(~other[6]);  // none of them is a's own SPI
+    other[7] = number;
     both.inject({request.source.address, static_cast<std::uint16_t>(1000 + number)},
                 request.destination, other);
   }

@@ -5,6 +5,7 @@
 
 #include <caf/actor_system.hpp>
 #include <caf/actor_system_config.hpp>
+#include <caf/logger.hpp>
 #include <caf/message_view.hpp>
 #include <caf/sec.hpp>
 #include <cxxabi.h>
@@ -120,6 +121,9 @@ void actor_base::accept(caf::mailbox_element_ptr what, caf::execution_unit* host
 
 caf::resumable::resume_result actor_base::resume(caf::execution_unit* host, std::size_t count_max) {
   acquire(this);
+  // CAF's log is compiled out, yet a thread that has a logger tells it who runs at every resume, by
+  // a hash table under a lock that all threads share.
+  if (caf::logger::current_logger()) caf::logger::set_current_actor_system(nullptr);
   auto outcome = caf::event_based_actor::resume(host, count_max);
   // The caller still holds a reference: this is alive.
   release(this);

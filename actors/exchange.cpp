@@ -98,11 +98,7 @@ void exchange::answer(std::uint64_t ticket, ikev2::answer value) {
 }
 
 void exchange::on_commit_accepted(commit_accepted& accepted) {
-  if (accepted.leases.empty()) {
-    owner_.tell(exchange_ended{id_});
-    quit(caf::exit_reason::normal);
-    return;
-  }
+  if (accepted.leases.empty()) return quit(caf::exit_reason::normal);  // the owner knows
   shared_->kernel.tell(
       transfer_leases{std::move(accepted.leases), caf::actor_cast<caf::actor>(this)});
 }

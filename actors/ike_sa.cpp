@@ -80,6 +80,12 @@ caf::behavior ike_sa::make_behavior() {
   };
 }
 
+caf::invoke_message_result ike_sa::consume(caf::mailbox_element& what) {
+  auto outcome = actor_base::consume(what);
+  if (is_changed_ && !is_closed_) publish_now();
+  return outcome;
+}
+
 void ike_sa::on_exit() {
   if (!is_closed_) stored_.reset();
   if (!is_closed_) close({errc::cancelled, "ended"}, false, true);
@@ -107,7 +113,7 @@ void ike_sa::begin_life() {
   } else if (model_.role == ikev2::role::responder) {
     half_open_timer_.arm(address(), shared_->options.half_open_lifetime);
   }
-  publish();
+  publish_now();
 }
 
 ikev2::sa_snapshot_ptr ike_sa::snapshot() const {
@@ -268,6 +274,7 @@ void ike_sa::pump() {
 void ike_sa::finish_command(std::uint64_t number, const status& result) {
   auto at = commands_.find(number);
   if (number == 0 || at == commands_.end()) return;
+  if (is_changed_ && !is_closed_) publish_now();
   at->second.answer(result);
   commands_.erase(at);
 }
@@ -312,11 +319,14 @@ void ike_sa::on_commit(commit_exchange& commit) {
       if (sealed) send_datagrams(*sealed);
     }
   }
-  handle.tell(commit_accepted{std::move(done.leases)});
   publish();
+  bool passes_leases = !done.leases.empty();
+  if (!passes_leases) demonitor(handle.address());  // it has nothing more to say
+  handle.tell(commit_accepted{std::move(done.leases)});
+  if (!passes_leases) on_exchange_ended(commit.exchange);
 }
 
-// The exchange's leases have passed on: now, and only now, the response may leave.
+// The exchange's leases, if any, have passed on: now, and only now, the response may leave.
 void ike_sa::on_exchange_ended(std::uint64_t number) {
   auto at = exchanges_.find(number);
   if (at == exchanges_.end()) return;
@@ -434,7 +444,7 @@ void ike_sa::close(const error& reason, bool by_peer, bool wanted) {
     one.answer(asked_for_this ? status{} : status{reason});
   }
   connection_.tell(ike_sa_down{id_, reason, wanted || !is_current_});
-  publish("DESTROYED");
+  publish_now("DESTROYED");
   leave_last_answer();
   quit(caf::exit_reason::normal);
 }

@@ -3,9 +3,9 @@
 // lock, and per-SA order is the order of the socket.
 //
 // Path of a request: receive_packet -> (old and the same: stored response) -> verified and opened
-// -> md -> row -> exchange actor -> commit_exchange -> apply() -> directives -> exchange_ended ->
-// response sealed, stored, sent. Nothing unauthenticated takes a window, a fragment slot or a
-// timer.
+// -> md -> row -> exchange actor -> commit_exchange -> apply() -> directives -> (leases passed on:
+// exchange_ended) -> response sealed, stored, sent. Nothing unauthenticated takes a window, a
+// fragment slot or a timer.
 #pragma once
 
 #include <deque>
@@ -35,6 +35,7 @@ class ike_sa final : public actor_base {
  public:
   ike_sa(caf::actor_config& config, services_ptr shared, owned<ike_sa_birth> birth);
   caf::behavior make_behavior() override;
+  caf::invoke_message_result consume(caf::mailbox_element& what) override;
   void on_exit() override;
 
   // For worlds and tests, where nothing runs meanwhile.
@@ -141,7 +142,10 @@ class ike_sa final : public actor_base {
 
   // --- what others see: ike_sa_status.cpp ---
   ike_sa_status_ptr make_status(std::string_view state = {}) const;
-  void publish(std::string_view state = {});
+  // Its new status reaches the engine once, after the message being worked on, but before any
+  // report or answer of it.
+  void publish() { is_changed_ = true; }
+  void publish_now(std::string_view state = {});
   void report(sa_event_kind kind, data_plane::spi child = 0, data_plane::spi new_child = 0,
               error reason = {});
   using fields = std::vector<fact_field>;
@@ -187,6 +191,7 @@ class ike_sa final : public actor_base {
   std::optional<error> closing_;  // close when the response is out
   bool closing_wanted_ = false, closing_by_peer_ = false;
   bool is_closed_ = false;
+  bool is_changed_ = false;  // since its status was published
 
   instant created_at_, established_at_, rekey_at_, last_alive_, last_sent_;
   actor_timer retransmit_timer_, half_open_timer_, rekey_timer_, lifetime_timer_, liveness_timer_,

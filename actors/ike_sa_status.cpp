@@ -68,6 +68,7 @@ ike_sa_status_ptr ike_sa::make_status(std::string_view state) const {
   status->created_at = created_at_;
   status->established_at = established_at_;
   status->rekey_at = rekey_at_;
+  status->children.reserve(model_.children.size());
   for (const auto& model : model_.children) {
     auto at = children_.find(model.inbound_spi);
     if (at == children_.end()) continue;
@@ -82,12 +83,14 @@ ike_sa_status_ptr ike_sa::make_status(std::string_view state) const {
   return status;
 }
 
-void ike_sa::publish(std::string_view state) {
+void ike_sa::publish_now(std::string_view state) {
+  is_changed_ = false;
   shared_->engine.tell(status_published{caf::actor_cast<caf::actor>(this), make_status(state)});
 }
 
 void ike_sa::report(sa_event_kind kind, data_plane::spi child, data_plane::spi new_child,
                     error reason) {
+  if (is_changed_ && !is_closed_) publish_now();
   sa_event event;
   event.kind = kind;
   event.ike_sa = make_status();

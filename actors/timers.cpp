@@ -51,13 +51,14 @@ struct fired {
 // empty lets time jump.
 struct timer_wheel::shard {
   struct slot {
-    std::uint32_t first = 0, last = 0;
+    std::uint32_t first, last;
   };
 
   mutable std::mutex mutex;
   std::vector<node> nodes{1};
   std::vector<std::uint32_t> free_places;
-  std::array<slot, slot_count> slots{};
+  // Not initialised, 32 KB: what a slot holds counts only while its bit is set.
+  std::unique_ptr<slot[]> slots = std::make_unique_for_overwrite<slot[]>(slot_count);
   std::array<std::uint64_t, slot_count / 64> occupied{};
   std::uint64_t cursor = 0;  // the last tick that was served
   std::size_t armed_count = 0;
@@ -73,7 +74,9 @@ struct timer_wheel::shard {
     }
     auto& entry = nodes[place];
     auto index = static_cast<std::uint32_t>(due_tick % slot_count);
+    const auto bit = std::uint64_t{1} << index % 64;
     auto& at = slots[index];
+    if (!(occupied[index / 64] & bit)) at = {};
     entry.who = who;
     entry.due_tick = due_tick;
     entry.generation = due.generation;
@@ -83,7 +86,7 @@ struct timer_wheel::shard {
     entry.next = 0;
     (at.last ? nodes[at.last].next : at.first) = place;
     at.last = place;
-    occupied[index / 64] |= std::uint64_t{1} << index % 64;
+    occupied[index / 64] |= bit;
     ++armed_count;
     return place;
   }
@@ -119,6 +122,7 @@ struct timer_wheel::shard {
       auto tick = next_occupied(cursor);
       if (!tick || *tick > now_tick) break;
       cursor = *tick;
+      // Its bit is set; serving the last of it clears it, and then `next` is 0.
       for (auto place = slots[cursor % slot_count].first; place;) {
         auto& entry = nodes[place];
         auto next = entry.next;

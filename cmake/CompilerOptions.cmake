@@ -2,7 +2,7 @@
 add_library(imago_options INTERFACE)
 target_compile_options(imago_options INTERFACE
   -Wall -Wextra -Wpedantic -Werror -Wnon-virtual-dtor -Woverloaded-virtual
-  -Wcast-align -Wunused -Wextra-semi -fno-omit-frame-pointer)
+  -Wcast-align -Wunused -Wextra-semi $<$<NOT:$<CONFIG:Release,RelWithDebInfo>>:-fno-omit-frame-pointer>)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
   target_compile_options(imago_options INTERFACE -Wshadow)
 endif()

@@ -14,6 +14,25 @@ namespace {
 
 const bytes nonce_of_initiator(32, 1), nonce_of_responder(32, 2);
 
+// Keys as good as any: both sides have them, and nothing need be derived in every schedule.
+result<ikev2::derived_ike_keys> common_keys(const crypto::library& library,
+                                            const ikev2::ike_algorithms& chosen) {
+  auto sizes = crypto::sizes_of(chosen.encryption, chosen.key_bits, chosen.integrity);
+  auto prf_size = crypto::prf_size(chosen.prf);
+  auto key = [](std::size_t size, std::uint8_t octet) { return secret{bytes(size, octet)}; };
+  auto protection = [&](std::uint8_t octet) {
+    return crypto::protection::create(library, chosen.encryption, chosen.key_bits, chosen.integrity,
+                                      key(sizes.encryption_key, octet),
+                                      key(sizes.integrity_key, octet));
+  };
+  auto from_initiator = protection(1), from_responder = protection(2);
+  if (!from_initiator) return std::move(from_initiator).failure();
+  if (!from_responder) return std::move(from_responder).failure();
+  return ikev2::derived_ike_keys{
+      ikev2::ike_keys{key(prf_size, 3), key(prf_size, 4), key(prf_size, 5)},
+      *std::move(from_initiator), *std::move(from_responder)};
+}
+
 // Installs the Child SAs of a restored IKE SA, one after the other, and ends.
 class restorer final : public actor_base {
  public:
@@ -115,12 +134,9 @@ void established::give(host& a, host& b) const {
 
 void established::give_side(const one_side& side, host& to) {
   auto model = side.model;
-  const bytes common(32, 0x5a);
-  auto derived = ikev2::derive_ike_keys(*to.shared->library, model.algorithms, secret{common},
-                                        nonce_of_initiator, nonce_of_responder, model.initiator_spi,
-                                        model.responder_spi);
-  if (!derived) return;
-  model.keys = std::make_shared<const ikev2::ike_keys>(std::move(derived->keys));
+  auto keys = common_keys(*to.shared->library, model.algorithms);
+  if (!keys) return;
+  model.keys = std::make_shared<const ikev2::ike_keys>(std::move(keys->keys));
   // What is negotiated from now on gets reqids of its own.
   auto& reqid = to.shared->numbers->reqid;
   for (const auto& child : model.children)
@@ -130,7 +146,7 @@ void established::give_side(const one_side& side, host& to) {
   ike_sa_birth birth;
   birth.id = to.shared->new_id();
   birth.model = std::move(model);
-  birth.keys.emplace(std::move(*derived));
+  birth.keys.emplace(*std::move(keys));
   to.as_user([&] {
     ike_sa_handle made{to.system().spawn<ike_sa>(to.shared, own(std::move(birth)))};
     to.system().spawn<restorer>(to.shared, made, std::move(whole));

@@ -41,8 +41,11 @@ struct node {
   std::vector<letter_id> backtrack;  // to be tried from here
   std::vector<choice> sleep;         // known from elsewhere
   choice taken;
-  std::uint32_t index = 0;  // of it among the choices
-  event_set before;         // the events that happened before it
+  std::uint32_t index = 0;      // of it among the choices
+  event_set before;             // the events that happened before it
+  std::size_t previous = none;  // the last event before it with the same receiver
+
+  static constexpr std::size_t none = SIZE_MAX;
 };
 
 bool has(const std::vector<letter_id>& list, letter_id id) {
@@ -129,19 +132,25 @@ class search {
   void add_races() {
     auto last = nodes_.size() - 1;
     auto& now = nodes_[last];
+    enter(last);
     std::vector<std::size_t> direct;
     if (now.taken.sent_in != 0) {
       auto sender = static_cast<std::size_t>(now.taken.sent_in) - 1;
       now.before.add(sender);
       now.before.add_all(nodes_[sender].before);
     }
-    // From the newest: what is behind an edge already found is no race.
-    for (auto earlier = last; earlier-- > 0;) {
-      if (!do_depend(nodes_[earlier].taken, now.taken)) continue;
-      if (!now.before.has(earlier)) direct.push_back(earlier);
+    // From the newest: what is behind an edge already found is no race, and adds nothing.
+    auto consider = [&](std::size_t earlier) {
+      if (now.before.has(earlier) || !do_depend(nodes_[earlier].taken, now.taken)) return;
+      direct.push_back(earlier);
       now.before.add(earlier);
       now.before.add_all(nodes_[earlier].before);
-    }
+    };
+    if (acts_ != 0)  // an act may depend on what others do
+      for (auto earlier = last; earlier-- > 0;) consider(earlier);
+    else
+      for (auto earlier = now.previous; earlier != node::none; earlier = nodes_[earlier].previous)
+        consider(earlier);
     for (auto earlier : direct) {
       const auto& first = nodes_[earlier].taken;
       bool is_order = first.kind == letter_kind::start ||
@@ -149,6 +158,18 @@ class search {
                        first.is_urgent == now.taken.is_urgent);
       if (!is_order) add_backtrack(earlier, last);
     }
+  }
+
+  // The events of one receiver are a list through `previous`.
+  void enter(std::size_t index) {
+    auto& one = nodes_[index];
+    if (one.taken.to >= newest_.size()) newest_.resize(one.taken.to + 16, node::none);
+    one.previous = std::exchange(newest_[one.taken.to], index);
+    if (one.taken.kind == letter_kind::act) ++acts_;
+  }
+  void leave(const node& last) {
+    newest_[last.taken.to] = last.previous;
+    if (last.taken.kind == letter_kind::act) --acts_;
   }
 
   // Something that leads to `second` without `first`.
@@ -177,6 +198,7 @@ class search {
   bool turn_back() {
     while (!nodes_.empty()) {
       auto& last = nodes_.back();
+      leave(last);
       last.sleep.push_back(last.taken);
       auto next = std::find_if(last.backtrack.begin(), last.backtrack.end(),
                                [&](letter_id id) { return !has(last.sleep, id); });
@@ -199,6 +221,8 @@ class search {
   const exploration_limits& limits_;
   exploration result_;
   std::vector<node> nodes_;
+  std::vector<std::size_t> newest_;  // event of each receiver, by party
+  std::size_t acts_ = 0;             // among the nodes
 };
 
 }  // namespace

@@ -31,6 +31,9 @@ std::uint64_t mixed(std::uint64_t one, std::uint64_t other) {
 
 mailroom::mailroom() : parties_(1), letters_(1), is_busy_(1) {
   outer_ = actors::actor_base::intercept_mail(this);
+  parties_.reserve(128);
+  letters_.reserve(128);
+  receivers_.reserve(512);
 }
 
 mailroom::~mailroom() { actors::actor_base::intercept_mail(outer_); }

@@ -50,11 +50,14 @@ result<secret> prf_plus(const library& library, prf_algorithm prf, bytes_view ke
   secret out{size};
   secret block{block_size};
   std::uint8_t number = 0;
+  auto* context = keyed_hmac(library, index, key);
+  if (context == nullptr) return openssl_failure(errc::crypto_failed, text_of(prf));
   for (std::size_t at = 0; at < size; at += block_size) {
     auto previous = ++number == 1 ? bytes_view{} : block.view();
     const bytes_view parts[] = {previous, seed, {&number, 1}};
-    auto* context = keyed_hmac(library, index, key);
-    if (context == nullptr || !finish_hmac(context, parts, {block.data(), block_size}))
+    // Without a key: the same again, and the two blocks of its padding are not hashed anew.
+    if ((number > 1 && EVP_MAC_init(context, nullptr, 0, nullptr) != 1) ||
+        !finish_hmac(context, parts, {block.data(), block_size}))
       return openssl_failure(errc::crypto_failed, text_of(prf));
     auto take = std::min(block_size, size - at);
     std::copy_n(block.view().begin(), take, out.data() + at);

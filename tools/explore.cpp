@@ -173,7 +173,7 @@ int kill_by_chance(const wishes& asked) {
   std::function<void(std::uint64_t)> progress;
   if (!asked.as_json && isatty(STDERR_FILENO))
     progress = [](std::uint64_t count) { fmt::print(stderr, "\rkills {:>9} runs", count); };
-  auto result = world::kill_by_chance(kill_scenarios(), asked.kills, asked.seed, progress);
+  auto result = imago::world::kill_by_chance(kill_scenarios(), asked.kills, asked.seed, progress);
   if (asked.as_json) {
     nlohmann::json out{{"runs", result.runs}, {"killed", result.killed}};
     if (result.violation) out["violation"] = *result.violation;

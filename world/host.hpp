@@ -2,6 +2,7 @@
 // world's clock, network, entropy, crypto and data plane.
 #pragma once
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <optional>
@@ -86,6 +87,10 @@ class host {
   const std::string& name() const { return options_.name; }
   host_number number() const { return number_; }
   const ip_address& address() const { return options_.addresses.front(); }
+  bool has_address(const ip_address& one) const {
+    return std::find(options_.addresses.begin(), options_.addresses.end(), one) !=
+           options_.addresses.end();
+  }
   const host_options& options() const { return options_; }
 
   // --- configuration; errors as the engine's ---

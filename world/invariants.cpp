@@ -195,11 +195,11 @@ void invariants::check_pair(host& one, host& other) {
   std::map<std::pair<std::uint64_t, std::uint64_t>, const ikev2::ike_sa_model*> theirs;
   for (auto who : other.living("ike_sa"))
     if (const auto* model = model_of(other, who);
-        model && is_up(*model) && model->remote.address == one.address())
+        model && is_up(*model) && one.has_address(model->remote.address))
       theirs[{model->initiator_spi, model->responder_spi}] = model;
   for (auto who : one.living("ike_sa")) {
     const auto* model = model_of(one, who);
-    if (!model || !is_up(*model) || model->remote.address != other.address()) continue;
+    if (!model || !is_up(*model) || !other.has_address(model->remote.address)) continue;
     auto at = theirs.find({model->initiator_spi, model->responder_spi});
     if (at == theirs.end()) {
       fail(fmt::format("only {} has the IKE SA {}", one.name(), text_of_spis(*model)));

@@ -136,6 +136,8 @@ void peer::finish(ike_side& ike, std::optional<exchange_run>& slot) {
     if (is_refused) reports.push_back("refused: " + todo.failure().text());
   }
   give_back(run);
+  // The response as it is after apply(), which may have made a refusal of it.
+  // NOLINTNEXTLINE(bugprone-use-after-move)
   if (!run.is_ours && !is_refused && outcome.response)
     respond(ike, run.type, run.message_id, std::move(*outcome.response));
   begin_next(ike);

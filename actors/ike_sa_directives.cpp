@@ -16,7 +16,10 @@ struct overloaded : functions... {
 template <class... functions>
 overloaded(functions...) -> overloaded<functions...>;
 
-constexpr auto retry_delay = std::chrono::seconds{3};
+// RFC 7296 §2.25 leaves it open how long to wait. By chance, or two peers whose rekeys of the IKE SA
+// and of a Child SA collided collide again, and again.
+constexpr auto retry_delay = std::chrono::seconds{4};
+constexpr auto retry_spread = std::chrono::seconds{3};
 
 }  // namespace
 
@@ -78,7 +81,8 @@ ike_sa::commit_result ike_sa::carry_out(std::vector<ikev2::directive> todo,
             [&](ikev2::retry_task& retry) {
               if (retries_.size() >= limits::task_queue_max) return;
               retries_.push_back(std::move(retry.task));
-              retry_timer_.arm(address(), retry_delay);
+              retry_timer_.arm(address(),
+                               sooner_by_chance(*shared_->library, retry_delay, retry_spread));
             },
         },
         one);

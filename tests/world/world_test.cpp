@@ -79,3 +79,28 @@ TEST_CASE("world: SAs given as durable models serve as if they had been negotiat
   CHECK(a.fake()->sas().size() == 2);
   CHECK(a.problems().empty());
 }
+
+// Each answers the other's request with TEMPORARY_FAILURE (RFC 7296 §2.25); with the same wait on
+// both sides they would do so for ever.
+TEST_CASE("world: a rekey of the IKE SA and one of its Child SA that collide soon pass each other") {
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    world_options options;
+    options.seed = seed;
+    auto in = world_of_two(options);
+    auto& a = *in->hosts()[0];
+    auto& b = *in->hosts()[1];
+    a.initiate("moon-sun", "net");
+    REQUIRE(in->run_until_quiet());
+    auto before = in->net.sent_count();
+    auto ike = a.rekey({"moon-sun", {}, 0, 0});
+    auto child = b.rekey({"moon-sun", "net", 0, 0});
+    in->advance(std::chrono::seconds{30});
+    INFO("seed ", seed, "\n", in->journal());
+    CHECK(a.answers->is_answered(ike));
+    CHECK(b.answers->is_answered(child));
+    REQUIRE(a.list().size() == 1);
+    CHECK(a.list().front()->children.size() == 1);
+    // The two that collide, then the two that do not, their Deletes, and seldom a few more.
+    CHECK(in->net.sent_count() - before <= 24);
+  }
+}

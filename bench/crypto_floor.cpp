@@ -8,6 +8,7 @@
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 #include <openssl/rsa.h>
+#include <openssl/x509.h>
 
 namespace imago::bench {
 
@@ -83,7 +84,9 @@ struct crypto_floor::state {
   owned<EVP_CIPHER, EVP_CIPHER_free> gcm{EVP_CIPHER_fetch(nullptr, "AES-128-GCM", nullptr)};
   owned_cipher_context opening{EVP_CIPHER_CTX_new()}, sealing{EVP_CIPHER_CTX_new()};
   owned<EVP_MD, EVP_MD_free> sha256{EVP_MD_fetch(nullptr, "SHA2-256", nullptr)};
-  std::unique_ptr<signer> own, peer, authority;
+  std::unique_ptr<signer> own, authority;
+  const credentials* made = nullptr;
+  std::size_t next_client = 0;
   bytes peer_public, peer_signature, certificate_signature;
   bytes request, tag, message;
 
@@ -109,16 +112,16 @@ struct crypto_floor::state {
     prepare_request();
   }
 
-  void prepare_signatures(const credentials& made) {
+  void prepare_signatures(const credentials& given) {
+    made = &given;
     auto signed_by = [&](const testing::credential& one) {
       return signer{one.key.handle(), sha256.get(), false}.sign(hashed(message));
     };
-    const auto& client = made.clients.front();
+    const auto& client = given.clients.front();
     peer_signature = signed_by(client);
-    certificate_signature = signed_by(made.authority);
-    own = std::make_unique<signer>(made.responder.key.handle(), sha256.get(), false);
-    peer = std::make_unique<signer>(client.key.handle(), sha256.get(), true);
-    authority = std::make_unique<signer>(made.authority.key.handle(), sha256.get(), true);
+    certificate_signature = signed_by(given.authority);
+    own = std::make_unique<signer>(given.responder.key.handle(), sha256.get(), false);
+    authority = std::make_unique<signer>(given.authority.key.handle(), sha256.get(), true);
   }
 
   // The peer's request is sealed each time anew in measure's keys; here only its size is set, so
@@ -228,6 +231,16 @@ struct crypto_floor::state {
     }
   }
 
+  // A certificate never seen before: parsed, and its key used once.
+  void verify_new_peer() {
+    const auto& der = made->clients[next_client++ % made->clients.size()].certificate;
+    const auto* at = der.data();
+    owned<X509, X509_free> parsed{d2i_X509(nullptr, &at, static_cast<long>(der.size()))};
+    require(parsed != nullptr, "certificate");
+    signer{X509_get0_pubkey(parsed.get()), sha256.get(), true}.verify(peer_signature,
+                                                                      hashed(message));
+  }
+
   void handshake() {
     auto shared = exchange_keys();
     bytes nonces(2 * nonce_size, 1);
@@ -242,7 +255,7 @@ struct crypto_floor::state {
     auto signed_octets = bytes_view{message}.first(300);
     for (int end = 0; end < 2; ++end) (void)prf(sk_d, nonces);
     if (has_signatures) {
-      peer->verify(peer_signature, hashed(message));
+      verify_new_peer();
       authority->verify(certificate_signature, hashed(message));
       (void)own->sign(hashed(message));
     } else {

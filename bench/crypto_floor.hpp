@@ -3,8 +3,8 @@
 //
 // In it: a key pair and a shared secret; all PRFs (SKEYSEED, SK_*, both AUTH payloads, KEYMAT);
 // opening the IKE_AUTH request and sealing the response; with certificates the signature, the
-// verification of the peer's, and that of its certificate. Not in it: parsing a certificate,
-// random octets of SPIs and nonces, the hashes of NAT detection.
+// verification of the peer's, parsing its certificate and verifying that. Not in it: random octets
+// of SPIs and nonces, the hashes of NAT detection.
 #pragma once
 
 #include <memory>
@@ -15,7 +15,7 @@ namespace imago::bench {
 
 class crypto_floor {
  public:
-  // `made` may be null for a shared key.
+  // `made` may be null for a shared key; else it is borrowed, and has a client.
   crypto_floor(const algorithm_set& measured, const credentials* made);
   ~crypto_floor();
   crypto_floor(const crypto_floor&) = delete;

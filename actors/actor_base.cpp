@@ -5,6 +5,7 @@
 
 #include <caf/actor_system.hpp>
 #include <caf/actor_system_config.hpp>
+#include <caf/allowed_unsafe_message_type.hpp>
 #include <caf/logger.hpp>
 #include <caf/message_view.hpp>
 #include <caf/sec.hpp>
@@ -89,7 +90,17 @@ std::string what_of(const std::exception_ptr& thrown) {
 
 thread_local mail_interceptor* interceptor_of_thread = nullptr;
 
+struct never_sent {};
+
 }  // namespace
+}  // namespace imago::actors
+
+namespace caf {
+template <>
+struct allowed_unsafe_message_type<imago::actors::never_sent> : std::true_type {};
+}  // namespace caf
+
+namespace imago::actors {
 
 actor_base::actor_base(caf::actor_config& config, static_text kind,
                        const std::shared_ptr<census>& counted, std::shared_ptr<journal> facts)
@@ -132,7 +143,15 @@ caf::resumable::resume_result actor_base::resume(caf::execution_unit* host, std:
 
 caf::invoke_message_result actor_base::consume(caf::mailbox_element& what) {
   acquire(&what);
-  return caf::event_based_actor::consume(what);
+  if (handlers_ && what.mid.is_async() && handlers_->handle(what.content()))
+    return caf::invoke_message_result::consumed;
+  return caf::event_based_actor::consume(what);  // CAF's own messages, and what nobody expects
+}
+
+// CAF ends an actor without a behavior; this one never matches.
+const caf::behavior& actor_base::nothing_else() {
+  static const caf::behavior nothing{[](const never_sent&) {}};
+  return nothing;
 }
 
 bool actor_base::cleanup(caf::error&& reason, caf::execution_unit* host) {

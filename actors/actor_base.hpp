@@ -13,6 +13,7 @@
 #include <caf/event_based_actor.hpp>
 
 #include "actors/census.hpp"
+#include "actors/handlers.hpp"
 #include "actors/journal.hpp"
 
 namespace imago::actors {
@@ -51,9 +52,17 @@ class actor_base : public caf::event_based_actor {
   void on_destroy() override;
 
  protected:
+  // What make_behavior() returns: one function for each type of message, void(const T&) or
+  // void(T&).
+  template <class... functions>
+  caf::behavior handled_by(functions... all) {
+    handlers_ = std::make_unique<handlers_of<functions...>>(std::move(all)...);
+    return nothing_else();
+  }
   journal& facts() const { return *facts_; }
 
  private:
+  static const caf::behavior& nothing_else();
   static caf::result<caf::message> on_unexpected(caf::scheduled_actor* self,
                                                  caf::message_view& what);
   static caf::error on_exception(caf::scheduled_actor* self, std::exception_ptr& what);
@@ -61,6 +70,7 @@ class actor_base : public caf::event_based_actor {
   static void on_unexpected_error(caf::scheduled_actor* self, caf::error& what);
 
   static_text kind_;
+  std::unique_ptr<handlers> handlers_;
   census::entry counted_;
   std::shared_ptr<journal> facts_;
 };

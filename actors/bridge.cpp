@@ -14,7 +14,7 @@ command_actor::command_actor(caf::actor_config& config, services_ptr shared,
 caf::behavior command_actor::make_behavior() {
   monitor(shared_->engine.actor());
   set_down_handler([this](const caf::down_msg&) { finish({errc::shutting_down}); });
-  return {
+  return handled_by(
       [this](const selection_made& selected) {
         if (selected.matches == 0) return finish({errc::not_found, "no matching SA"});
         missing_ = selected.matches;
@@ -24,8 +24,7 @@ caf::behavior command_actor::make_behavior() {
         if (!ended.result) worst_ = ended.result;
         if (--missing_ == 0) finish(worst_);
       },
-      [this](const kill&) { finish({errc::cancelled}); },
-  };
+      [this](const kill&) { finish({errc::cancelled}); });
 }
 
 void command_actor::finish(status result) {
@@ -51,12 +50,11 @@ observer_actor::observer_actor(caf::actor_config& config, services_ptr shared,
 caf::behavior observer_actor::make_behavior() {
   monitor(shared_->engine.actor());
   set_down_handler([this](const caf::down_msg&) { quit(caf::exit_reason::user_shutdown); });
-  return {
+  return handled_by(
       [this](const sa_event_happened& happened) {
         callbacks_.post_event([call = on_event_, event = happened.event] { call(event); });
       },
-      [this](const kill&) { quit(caf::exit_reason::kill); },
-  };
+      [this](const kill&) { quit(caf::exit_reason::kill); });
 }
 
 }  // namespace imago::actors

@@ -54,12 +54,13 @@ class promise_actor final : public actor_base {
   caf::behavior make_behavior() override {
     monitor(shared_->engine.actor());
     set_down_handler([this](const caf::down_msg&) { quit(caf::exit_reason::user_shutdown); });
-    return {[this](const message& answer) {
-              promise_->set_value(answer);
-              promise_.reset();
-              quit(caf::exit_reason::normal);
-            },
-            [this](const kill&) { quit(caf::exit_reason::kill); }};
+    return handled_by(
+        [this](const message& answer) {
+          promise_->set_value(answer);
+          promise_.reset();
+          quit(caf::exit_reason::normal);
+        },
+        [this](const kill&) { quit(caf::exit_reason::kill); });
   }
   void on_exit() override {
     promise_.reset();  // broken, if it was not kept: the waiting thread sees it

@@ -40,32 +40,30 @@ caf::behavior child_sa::make_behavior() {
   });
   if (rekey_in_ > duration{}) rekey_timer_.arm(address(), rekey_in_);
   if (expires_in_ > duration{}) lifetime_timer_.arm(address(), expires_in_);
-  return {
-      [this](const activate_child&) { install_outbound(); },
-      [this](const stop_child_sa& asked) { stop(asked.lingers); },
-      [this](const stop_replaced& asked) {
-        replaced_ = child_sa_handle{asked.child_sa};
-        if (!is_installing_) std::exchange(replaced_, {}).tell(stop_child_sa{true});
-      },
-      [this](const change_owner& change) {
-        if (change.number < hand_over_) return;
-        hand_over_ = change.number;
-        demonitor(owner_.address());
-        owner_ = ike_sa_handle{change.ike_sa};
-        monitor(owner_.actor());
-      },
-      [this](kernel_reply& reply) {
-        if (reply.id != installing_outbound || !reply.reply.has_value()) return;
-        is_installing_ = false;
-        std::exchange(replaced_, {}).tell(stop_child_sa{true});
-        auto result = reply.reply.take();
-        owner_.tell(
-            child_started{model_->inbound_spi, result ? status{} : status{result.failure()}});
-      },
-      [this](const kernel_event& event) { on_kernel_event(event.event); },
-      [this](const timer_due& due) { on_timer(due); },
-      [this](const kill&) { quit(caf::exit_reason::kill); },
-  };
+  return handled_by([this](const activate_child&) { install_outbound(); },
+                    [this](const stop_child_sa& asked) { stop(asked.lingers); },
+                    [this](const stop_replaced& asked) {
+                      replaced_ = child_sa_handle{asked.child_sa};
+                      if (!is_installing_) std::exchange(replaced_, {}).tell(stop_child_sa{true});
+                    },
+                    [this](const change_owner& change) {
+                      if (change.number < hand_over_) return;
+                      hand_over_ = change.number;
+                      demonitor(owner_.address());
+                      owner_ = ike_sa_handle{change.ike_sa};
+                      monitor(owner_.actor());
+                    },
+                    [this](kernel_reply& reply) {
+                      if (reply.id != installing_outbound || !reply.reply.has_value()) return;
+                      is_installing_ = false;
+                      std::exchange(replaced_, {}).tell(stop_child_sa{true});
+                      auto result = reply.reply.take();
+                      owner_.tell(child_started{model_->inbound_spi,
+                                                result ? status{} : status{result.failure()}});
+                    },
+                    [this](const kernel_event& event) { on_kernel_event(event.event); },
+                    [this](const timer_due& due) { on_timer(due); },
+                    [this](const kill&) { quit(caf::exit_reason::kill); });
 }
 
 void child_sa::on_exit() {

@@ -25,7 +25,7 @@ connection::connection(caf::actor_config& config, services_ptr shared,
 caf::behavior connection::make_behavior() {
   set_down_handler([](const caf::down_msg&) {});
   if (runs_start_actions_) start_wanted();
-  return {
+  return handled_by(
       [this](const initiate_connection& asked) { on_initiate(asked); },
       [this](const update_connection& update) {
         configured_ = update.connection;
@@ -49,8 +49,7 @@ caf::behavior connection::make_behavior() {
       [this](const timer_due& due) {
         if (revive_timer_.accept(due)) start_wanted();
       },
-      [this](const kill&) { quit(caf::exit_reason::kill); },
-  };
+      [this](const kill&) { quit(caf::exit_reason::kill); });
 }
 
 void connection::on_exit() {

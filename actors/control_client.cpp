@@ -52,7 +52,7 @@ caf::behavior control_client::make_behavior() {
   // Without the engine there is nobody to answer.
   monitor(shared().engine.actor());
   set_down_handler([this](const caf::down_msg&) { quit(caf::exit_reason::user_shutdown); });
-  return {
+  return handled_by(
       [this](control_request_received& request) { on_request(request); },
       [this](const control_client_gone&) { quit(caf::exit_reason::normal); },
       [this](const control_output_drained&) {
@@ -85,8 +85,7 @@ caf::behavior control_client::make_behavior() {
           running_->on_timeout();
         finish();
       },
-      [this](const kill&) { quit(caf::exit_reason::kill); },
-  };
+      [this](const kill&) { quit(caf::exit_reason::kill); });
 }
 
 void control_client::on_exit() {

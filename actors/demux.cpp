@@ -24,30 +24,28 @@ caf::behavior demux::make_behavior() {
     for (auto spi : at->second) forget(spi);
     spis_of_.erase(at);
   });
-  return {
-      [this](const receive_packet& received) { on_packet(received); },
-      [this](const register_spi& registration) {
-        auto& slot = by_spi_[registration.own_spi];
-        if (slot.ike_sa) return;  // known from its birth
-        slot.ike_sa = ike_sa_handle{registration.ike_sa};
-        slot.gate = std::make_shared<inbox_gate>(limits::ike_sa_inbox_max);
-        auto& spis = spis_of_[registration.ike_sa.id()];
-        if (spis.empty()) monitor(registration.ike_sa);
-        spis.push_back(registration.own_spi);
-      },
-      [this](const half_open_ended& ended) {
-        auto at = by_spi_.find(ended.own_spi);
-        if (at == by_spi_.end() || !at->second.half_open) return;
-        by_init_.erase(*at->second.half_open);
-        at->second.half_open.reset();
-      },
-      [this](const keep_last_answer& kept) { on_keep_last_answer(kept); },
-      [this](const update_policy& update) { policy_ = update.policy; },
-      [this](const timer_due& due) {
-        if (closed_timer_.accept(due)) forget_expired();
-      },
-      [this](const kill&) { quit(caf::exit_reason::kill); },
-  };
+  return handled_by([this](const receive_packet& received) { on_packet(received); },
+                    [this](const register_spi& registration) {
+                      auto& slot = by_spi_[registration.own_spi];
+                      if (slot.ike_sa) return;  // known from its birth
+                      slot.ike_sa = ike_sa_handle{registration.ike_sa};
+                      slot.gate = std::make_shared<inbox_gate>(limits::ike_sa_inbox_max);
+                      auto& spis = spis_of_[registration.ike_sa.id()];
+                      if (spis.empty()) monitor(registration.ike_sa);
+                      spis.push_back(registration.own_spi);
+                    },
+                    [this](const half_open_ended& ended) {
+                      auto at = by_spi_.find(ended.own_spi);
+                      if (at == by_spi_.end() || !at->second.half_open) return;
+                      by_init_.erase(*at->second.half_open);
+                      at->second.half_open.reset();
+                    },
+                    [this](const keep_last_answer& kept) { on_keep_last_answer(kept); },
+                    [this](const update_policy& update) { policy_ = update.policy; },
+                    [this](const timer_due& due) {
+                      if (closed_timer_.accept(due)) forget_expired();
+                    },
+                    [this](const kill&) { quit(caf::exit_reason::kill); });
 }
 
 void demux::on_exit() {

@@ -37,54 +37,55 @@ caf::behavior engine_actor::make_behavior() {
   auto tell = [](const caf::actor& to, auto message) {
     if (to) caf::anon_send(to, std::move(message));
   };
-  return {
-      [this](const status_published& published) { on_status(published); },
-      [this](const sa_event_happened& happened) {
-        for (const auto& subscriber : subscribers_) caf::anon_send(subscriber, happened);
-      },
-      [this](const initiate_sa& asked) { on_initiate(asked); },
-      [this](const terminate_sas& asked) { on_terminate(asked); },
-      [this, tell](const rekey_sas& asked) {
-        auto matches = select(asked.which);
-        tell(asked.reply_to, selection_made{asked.command, matches.size()});
-        for (const auto& [sa, child] : matches) {
-          auto kind = child ? ikev2::task_kind::rekey_child : ikev2::task_kind::rekey_ike;
-          sa->handle.tell(
-              run_task{{kind, {}, child ? child->model.inbound_spi : 0, {}, 0}, {}, false});
-        }
-      },
-      [this, tell](const kill_sas& asked) {
-        auto matches = select(asked.which);
-        tell(asked.reply_to, selection_made{asked.command, matches.size()});
-        for (const auto& [sa, child] : matches) sa->handle.tell_kill();
-      },
-      [this, tell](const list_ike_sas& asked) {
-        ike_sas_listed listed{asked.command, {}};
-        std::uint64_t last = 0;
-        for (const auto& [sa, child] : select(asked.which)) {
-          if (sa->status->id == last) continue;
-          last = sa->status->id;
-          listed.list.push_back(sa->status);
-        }
-        tell(asked.reply_to, std::move(listed));
-      },
-      [this](const replace_policy& asked) { on_replace_policy(asked); },
-      [this](const subscribe_sa_events& subscription) {
-        if (subscribers_.insert(subscription.subscriber).second) monitor(subscription.subscriber);
-      },
-      [this, tell](const count_engine& asked) {
-        engine_counted counted{asked.command, ike_sas_.size(), 0, started_at_};
-        for (const auto& [id, known] : ike_sas_)
-          if (!is_established(known.status)) ++counted.half_open;
-        tell(asked.reply_to, counted);
-      },
-      [this](const stop_engine& asked) { on_stop(asked); },
-      [this](const timer_due& due) {
-        if (stop_timer_.accept(due)) finish_stop();
-        if (redundant_timer_.accept(due)) delete_redundant();
-      },
-      [this](const kill&) { quit(caf::exit_reason::kill); },
-  };
+  return handled_by([this](const status_published& published) { on_status(published); },
+                    [this](const sa_event_happened& happened) {
+                      for (const auto& subscriber : subscribers_)
+                        caf::anon_send(subscriber, happened);
+                    },
+                    [this](const initiate_sa& asked) { on_initiate(asked); },
+                    [this](const terminate_sas& asked) { on_terminate(asked); },
+                    [this, tell](const rekey_sas& asked) {
+                      auto matches = select(asked.which);
+                      tell(asked.reply_to, selection_made{asked.command, matches.size()});
+                      for (const auto& [sa, child] : matches) {
+                        auto kind =
+                            child ? ikev2::task_kind::rekey_child : ikev2::task_kind::rekey_ike;
+                        sa->handle.tell(run_task{
+                            {kind, {}, child ? child->model.inbound_spi : 0, {}, 0}, {}, false});
+                      }
+                    },
+                    [this, tell](const kill_sas& asked) {
+                      auto matches = select(asked.which);
+                      tell(asked.reply_to, selection_made{asked.command, matches.size()});
+                      for (const auto& [sa, child] : matches) sa->handle.tell_kill();
+                    },
+                    [this, tell](const list_ike_sas& asked) {
+                      ike_sas_listed listed{asked.command, {}};
+                      std::uint64_t last = 0;
+                      for (const auto& [sa, child] : select(asked.which)) {
+                        if (sa->status->id == last) continue;
+                        last = sa->status->id;
+                        listed.list.push_back(sa->status);
+                      }
+                      tell(asked.reply_to, std::move(listed));
+                    },
+                    [this](const replace_policy& asked) { on_replace_policy(asked); },
+                    [this](const subscribe_sa_events& subscription) {
+                      if (subscribers_.insert(subscription.subscriber).second)
+                        monitor(subscription.subscriber);
+                    },
+                    [this, tell](const count_engine& asked) {
+                      engine_counted counted{asked.command, ike_sas_.size(), 0, started_at_};
+                      for (const auto& [id, known] : ike_sas_)
+                        if (!is_established(known.status)) ++counted.half_open;
+                      tell(asked.reply_to, counted);
+                    },
+                    [this](const stop_engine& asked) { on_stop(asked); },
+                    [this](const timer_due& due) {
+                      if (stop_timer_.accept(due)) finish_stop();
+                      if (redundant_timer_.accept(due)) delete_redundant();
+                    },
+                    [this](const kill&) { quit(caf::exit_reason::kill); });
 }
 
 void engine_actor::on_exit() {

@@ -26,7 +26,7 @@ caf::behavior exchange::make_behavior() {
   set_down_handler([this](const caf::down_msg&) { quit(caf::exit_reason::user_shutdown); });
   flow_.start();
   advance();
-  return {
+  return handled_by(
       [this](job_done& done) {
         if (done.result.has_value()) answer(done.job_id, ikev2::answer{done.result.take()});
       },
@@ -44,8 +44,7 @@ caf::behavior exchange::make_behavior() {
         owner_.tell(exchange_ended{id_});
         quit(caf::exit_reason::normal);
       },
-      [this](const kill&) { quit(caf::exit_reason::kill); },
-  };
+      [this](const kill&) { quit(caf::exit_reason::kill); });
 }
 
 void exchange::on_exit() {

@@ -45,39 +45,37 @@ caf::behavior ike_sa::make_behavior() {
   monitor(shared_->demux.actor());
   set_down_handler([this](const caf::down_msg& down) { on_down(down); });
   begin_life();
-  return {
-      [this](const receive_packet& received) { on_packet(*received.what); },
-      [this](const initiate_ike_sa& asked) { on_initiate(asked); },
-      [this](run_task& asked) { on_run_task(asked); },
-      [this](commit_exchange& commit) { on_commit(commit); },
-      [this](const exchange_ended& ended) { on_exchange_ended(ended.exchange); },
-      [this](send_exchange_request& asked) {
-        if (asked.request.has_value() && exchanges_.count(asked.exchange) != 0)
-          send_request(asked.exchange, asked.request.take());
-      },
-      [this](const child_rekey_wanted& wanted) {
-        if (!is_known_child(wanted.inbound_spi)) return;
-        want(ikev2::task_kind::rekey_child, wanted.inbound_spi);
-      },
-      [this](const child_expired& expired) {
-        if (!is_known_child(expired.inbound_spi)) return;
-        want(ikev2::task_kind::delete_child, expired.inbound_spi);
-      },
-      [this](const child_started& started) { on_child_started(started); },
-      [this](const child_used&) { last_alive_ = shared_->time->now(); },
-      [this](const peer_moved& moved) {
-        if (!model_.peer.remote_behind_nat) return;
-        model_.remote = moved.remote;
-        publish();
-      },
-      [this](adopt_children& adopted) { on_adopt(adopted); },
-      [this](const update_policy& update) { on_update_policy(update.policy); },
-      [this](const timer_due& due) { on_timer(due); },
-      [this](const kill&) {
-        stored_.reset();  // nothing at all is left
-        close({errc::cancelled, "killed"}, false, true);
-      },
-  };
+  return handled_by([this](const receive_packet& received) { on_packet(*received.what); },
+                    [this](const initiate_ike_sa& asked) { on_initiate(asked); },
+                    [this](run_task& asked) { on_run_task(asked); },
+                    [this](commit_exchange& commit) { on_commit(commit); },
+                    [this](const exchange_ended& ended) { on_exchange_ended(ended.exchange); },
+                    [this](send_exchange_request& asked) {
+                      if (asked.request.has_value() && exchanges_.count(asked.exchange) != 0)
+                        send_request(asked.exchange, asked.request.take());
+                    },
+                    [this](const child_rekey_wanted& wanted) {
+                      if (!is_known_child(wanted.inbound_spi)) return;
+                      want(ikev2::task_kind::rekey_child, wanted.inbound_spi);
+                    },
+                    [this](const child_expired& expired) {
+                      if (!is_known_child(expired.inbound_spi)) return;
+                      want(ikev2::task_kind::delete_child, expired.inbound_spi);
+                    },
+                    [this](const child_started& started) { on_child_started(started); },
+                    [this](const child_used&) { last_alive_ = shared_->time->now(); },
+                    [this](const peer_moved& moved) {
+                      if (!model_.peer.remote_behind_nat) return;
+                      model_.remote = moved.remote;
+                      publish();
+                    },
+                    [this](adopt_children& adopted) { on_adopt(adopted); },
+                    [this](const update_policy& update) { on_update_policy(update.policy); },
+                    [this](const timer_due& due) { on_timer(due); },
+                    [this](const kill&) {
+                      stored_.reset();  // nothing at all is left
+                      close({errc::cancelled, "killed"}, false, true);
+                    });
 }
 
 caf::invoke_message_result ike_sa::consume(caf::mailbox_element& what) {

@@ -16,10 +16,14 @@ struct overloaded : functions... {
 template <class... functions>
 overloaded(functions...) -> overloaded<functions...>;
 
-// RFC 7296 §2.25 leaves it open how long to wait. By chance, or two peers whose rekeys of the IKE SA
-// and of a Child SA collided collide again, and again.
+// RFC 7296 §2.25 leaves it open how long to wait. By chance, or two peers whose rekeys of the IKE
+// SA and of a Child SA collided collide again, and again.
 constexpr auto retry_delay = std::chrono::seconds{4};
 constexpr auto retry_spread = std::chrono::seconds{3};
+
+constexpr static_text not_created{"Child SA {child} not created: {reason}"};
+constexpr static_text not_created_for_peer{
+    "a Child SA that the peer asked for not created: {reason}"};
 
 }  // namespace
 
@@ -42,9 +46,7 @@ ike_sa::commit_result ike_sa::carry_out(std::vector<ikev2::directive> todo,
                   [&] {
                     return fields{{"child", report.failure.child}, {"reason", reason.text()}};
                   },
-                  report.failure.child.empty()
-                      ? static_text{"a Child SA that the peer asked for not created: {reason}"}
-                      : static_text{"Child SA {child} not created: {reason}"});
+                  report.failure.child.empty() ? not_created_for_peer : not_created);
               if (!exchange.is_ours) return;
               finish_command(exchange.task ? exchange.task->command : initial_command_,
                              status{reason});

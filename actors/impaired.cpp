@@ -141,7 +141,7 @@ class impairment_clock final : public actor_base {
   caf::behavior make_behavior() override {
     monitor(engine_.actor());
     set_down_handler([this](const caf::down_msg&) { quit(caf::exit_reason::user_shutdown); });
-    return {
+    return handled_by(
         [this](run_impairment_later& asked) {
           if (waiting_.size() >= limits::demux_inbox_max) return;  // lost, as on any network
           auto number = next_++;
@@ -155,8 +155,7 @@ class impairment_clock final : public actor_base {
           waiting_.erase(at);
           what();
         },
-        [this](const kill&) { quit(caf::exit_reason::kill); },
-    };
+        [this](const kill&) { quit(caf::exit_reason::kill); });
   }
   void on_exit() override {
     waiting_.clear();

@@ -38,18 +38,16 @@ kernel::kernel(caf::actor_config& config, services_ptr shared, kernel_if::backen
 
 caf::behavior kernel::make_behavior() {
   set_down_handler([this](const caf::down_msg& down) { on_down(down); });
-  return {
-      [this](kernel_request& request) { on_request(request); },
-      [this](backend_replied& replied) {
-        if (replied.reply.has_value()) on_reply(replied.id, replied.reply.take());
-      },
-      [this](const backend_reported& reported) { on_event(reported.event); },
-      [this](transfer_leases& transfer) { on_transfer(transfer); },
-      [this](const timer_due& due) {
-        if (sweep_.accept(due)) on_sweep();
-      },
-      [this](const kill&) { quit(caf::exit_reason::kill); },
-  };
+  return handled_by([this](kernel_request& request) { on_request(request); },
+                    [this](backend_replied& replied) {
+                      if (replied.reply.has_value()) on_reply(replied.id, replied.reply.take());
+                    },
+                    [this](const backend_reported& reported) { on_event(reported.event); },
+                    [this](transfer_leases& transfer) { on_transfer(transfer); },
+                    [this](const timer_due& due) {
+                      if (sweep_.accept(due)) on_sweep();
+                    },
+                    [this](const kill&) { quit(caf::exit_reason::kill); });
 }
 
 void kernel::on_exit() {

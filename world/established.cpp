@@ -45,17 +45,18 @@ class restorer final : public actor_base {
 
   caf::behavior make_behavior() override {
     install_next();
-    return {[this](kernel_reply& reply) {
-              if (!reply.reply.has_value() || !reply.reply.take()) return quit();
-              if (std::exchange(is_allocated_, true)) return transfer();
-              ask(data_plane::request{std::move(keyed_->inbound)});
-            },
-            [this](const leases_transferred&) {
-              child_sa_handle{adoption_.children.back().child_sa}.tell(activate_child{});
-              ++done_;
-              install_next();
-            },
-            [this](const actors::kill&) { quit(); }};
+    return handled_by(
+        [this](kernel_reply& reply) {
+          if (!reply.reply.has_value() || !reply.reply.take()) return quit();
+          if (std::exchange(is_allocated_, true)) return transfer();
+          ask(data_plane::request{std::move(keyed_->inbound)});
+        },
+        [this](const leases_transferred&) {
+          child_sa_handle{adoption_.children.back().child_sa}.tell(activate_child{});
+          ++done_;
+          install_next();
+        },
+        [this](const actors::kill&) { quit(); });
   }
 
  private:

@@ -46,13 +46,14 @@ class subject final : public actor_base {
       : actor_base{config, "subject", counted, std::move(facts)}, seen_{std::move(seen)} {}
 
   caf::behavior make_behavior() override {
-    return {[](fail) { throw std::runtime_error{"a reason\nof two lines"}; },
-            [this](const relay& order) { send(order.to, nobody_expects_this{"hush"}); },
-            [this](const ask& order) {
-              request(order.whom, caf::infinite, nobody_expects_this{"hush"})
-                  .then([] {}, [this](const caf::error&) { ++seen_->errors; });
-            },
-            [this](const watch& order) { monitor(order.whom); }, [this](retire) { quit(); }};
+    return handled_by([](fail) { throw std::runtime_error{"a reason\nof two lines"}; },
+                      [this](const relay& order) { send(order.to, nobody_expects_this{"hush"}); },
+                      [this](const ask& order) {
+                        request(order.whom, caf::infinite, nobody_expects_this{"hush"})
+                            .then([] {}, [this](const caf::error&) { ++seen_->errors; });
+                      },
+                      [this](const watch& order) { monitor(order.whom); },
+                      [this](retire) { quit(); });
   }
 
  private:
@@ -68,7 +69,7 @@ class observer final : public actor_base {
     monitor(whom);
   }
   caf::behavior make_behavior() override {
-    return {[this](retire) { quit(); }};
+    return handled_by([this](retire) { quit(); });
   }
 };
 

@@ -24,7 +24,7 @@ class pretending_engine final : public actor_base {
       : actor_base{config, "engine", shared->counted, shared->facts}, script_{std::move(script)} {}
 
   caf::behavior make_behavior() override {
-    return {
+    return handled_by(
         [this](const initiate_sa& asked) { on_initiate(asked); },
         [this](const terminate_sas& asked) { on_terminate(asked); },
         [this](const rekey_sas& asked) {
@@ -54,9 +54,7 @@ class pretending_engine final : public actor_base {
           for (const auto& one : subscribers_)
             if (auto to = caf::actor_cast<caf::actor>(one)) caf::anon_send(to, happened);
         },
-        [](const replace_policy&) {},
-        [this](const kill&) { quit(caf::exit_reason::kill); },
-    };
+        [](const replace_policy&) {}, [this](const kill&) { quit(caf::exit_reason::kill); });
   }
 
  private:
@@ -91,17 +89,18 @@ class pretending_kernel final : public actor_base {
       : actor_base{config, "kernel", shared->counted, shared->facts}, script_{std::move(script)} {}
 
   caf::behavior make_behavior() override {
-    return {[this](kernel_request& asked) {
-              std::lock_guard guard{script_->mutex};
-              auto request = asked.request.take();
-              const auto* query = std::get_if<data_plane::query_sa>(&request);
-              if (!script_->counts_usage || !query) return;
-              data_plane::sa_usage usage;
-              usage.octets = query->id.spi;
-              usage.packets = 7;
-              caf::anon_send(asked.reply_to, kernel_reply{asked.id, own(data_plane::reply{usage})});
-            },
-            [this](const kill&) { quit(caf::exit_reason::kill); }};
+    return handled_by(
+        [this](kernel_request& asked) {
+          std::lock_guard guard{script_->mutex};
+          auto request = asked.request.take();
+          const auto* query = std::get_if<data_plane::query_sa>(&request);
+          if (!script_->counts_usage || !query) return;
+          data_plane::sa_usage usage;
+          usage.octets = query->id.spi;
+          usage.packets = 7;
+          caf::anon_send(asked.reply_to, kernel_reply{asked.id, own(data_plane::reply{usage})});
+        },
+        [this](const kill&) { quit(caf::exit_reason::kill); });
   }
 
  private:

@@ -36,10 +36,11 @@ class waiter final : public actor_base {
          std::shared_ptr<journal> facts, std::shared_ptr<std::latch> results)
       : actor_base{config, "waiter", counted, std::move(facts)}, results_{std::move(results)} {}
   caf::behavior make_behavior() override {
-    return {[this](job_done& done) {
-              if (done.result.take()) results_->count_down();
-            },
-            [this](retire) { quit(); }};
+    return handled_by(
+        [this](job_done& done) {
+          if (done.result.take()) results_->count_down();
+        },
+        [this](retire) { quit(); });
   }
 
  private:

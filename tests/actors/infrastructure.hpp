@@ -83,8 +83,8 @@ class collector final : public actor_base {
       : actor_base{config, "collector", counted, std::move(facts)}, seen_{std::move(seen)} {}
 
   caf::behavior make_behavior() override {
-    return {[this](const timer_due& due) { seen_->timers.push_back(due); },
-            [this](job_done& done) { on_job_done(done); }, [this](retire) { quit(); }};
+    return handled_by([this](const timer_due& due) { seen_->timers.push_back(due); },
+                      [this](job_done& done) { on_job_done(done); }, [this](retire) { quit(); });
   }
 
  private:

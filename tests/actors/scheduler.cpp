@@ -8,6 +8,9 @@ namespace {
 struct token {
   int hops_left = 0;
 };
+struct successor {
+  caf::actor actor;
+};
 struct urgent {};
 struct hold {
   std::shared_ptr<std::promise<void>> entered;
@@ -20,6 +23,7 @@ struct add_one {
 };
 }  // namespace
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(token)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(successor)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(urgent)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(hold)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(add_one)
@@ -43,17 +47,17 @@ class passer final : public actor_base {
       : actor_base{config, "passer", counted, std::move(facts)}, all_{std::move(all)} {}
 
   caf::behavior make_behavior() override {
-    return {[this](const caf::actor& next) { next_ = next; },
-            [this](token passed) {
-              if (passed.hops_left-- > 0)
-                send(next_, passed);
-              else if (--all_->tokens_left == 0)
-                all_->reached.set_value();
-            },
-            [this](retire) {
-              next_ = nullptr;
-              quit();
-            }};
+    return handled_by([this](const successor& next) { next_ = next.actor; },
+                      [this](token passed) {
+                        if (passed.hops_left-- > 0)
+                          send(next_, passed);
+                        else if (--all_->tokens_left == 0)
+                          all_->reached.set_value();
+                      },
+                      [this](retire) {
+                        next_ = nullptr;
+                        quit();
+                      });
   }
 
  private:
@@ -69,19 +73,20 @@ class worker final : public actor_base {
       : actor_base{config, "worker", counted, std::move(facts)}, order_{std::move(order)} {}
 
   caf::behavior make_behavior() override {
-    return {[](const hold& wait) {
-              wait.entered->set_value();
-              wait.released.wait();
-            },
-            [this](token normal) { order_->push_back(normal.hops_left); },
-            [this](urgent) {
-              order_->push_back(-1);
-              quit();
-            },
-            [](const add_one& add) {
-              if (++*add.count == add.wanted) add.reached->set_value();
-            },
-            [this](retire) { quit(); }};
+    return handled_by(
+        [](const hold& wait) {
+          wait.entered->set_value();
+          wait.released.wait();
+        },
+        [this](token normal) { order_->push_back(normal.hops_left); },
+        [this](urgent) {
+          order_->push_back(-1);
+          quit();
+        },
+        [](const add_one& add) {
+          if (++*add.count == add.wanted) add.reached->set_value();
+        },
+        [this](retire) { quit(); });
   }
 
  private:
@@ -100,7 +105,7 @@ TEST_CASE("scheduler: a thousand actors pass a hundred tokens around on four thr
     std::vector<caf::actor> ring;
     for (int i = 0; i < 1000; ++i) ring.push_back(room.spawn<passer>(all));
     for (std::size_t i = 0; i < ring.size(); ++i)
-      caf::anon_send(ring[i], ring[(i + 1) % ring.size()]);
+      caf::anon_send(ring[i], successor{ring[(i + 1) % ring.size()]});
     for (std::size_t i = 0; i < 100; ++i) caf::anon_send(ring[i * 10], token{2000});
     all->reached.get_future().wait();
     CHECK(counted->live("passer") == 1000);

@@ -179,10 +179,10 @@ class timed final : public actor_base {
         std::shared_ptr<journal> facts, std::shared_ptr<std::promise<timer_kind>> fired)
       : actor_base{config, "timed", counted, std::move(facts)}, fired_{std::move(fired)} {}
   caf::behavior make_behavior() override {
-    return {[this](const timer_due& due) {
+    return handled_by([this](const timer_due& due) {
       fired_->set_value(due.kind);
       quit();
-    }};
+    });
   }
 
  private:

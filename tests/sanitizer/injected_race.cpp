@@ -22,11 +22,11 @@ class careless final : public actor_base {
       : actor_base{config, "careless", counted, std::move(facts)}, shared_{std::move(shared)} {}
 
   caf::behavior make_behavior() override {
-    return {[this](actors::testing::retire) {
+    return handled_by([this](actors::testing::retire) {
       shared_->both_begin.arrive_and_wait();  // on two threads; nothing orders what follows
       ++shared_->number;
       quit();
-    }};
+    });
   }
 
  private:

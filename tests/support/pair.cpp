@@ -25,17 +25,18 @@ class probe final : public actor_base {
       : actor_base{config, "probe", shared->counted, shared->facts}, answers_{std::move(answers)} {}
 
   caf::behavior make_behavior() override {
-    return {[this](const task_ended& one) { answers_->ended[one.command].push_back(one.result); },
-            [this](const selection_made& one) {
-              answers_->selected[one.command] = one.matches;
-              if (auto at = answers_->expected.find(one.command); at != answers_->expected.end())
-                at->second = one.matches;
-            },
-            [this](const ike_sas_listed& one) { answers_->listed = one.list; },
-            [this](const engine_counted& one) { answers_->counted = one; },
-            [this](const sa_event_happened& one) { answers_->events.push_back(one.event); },
-            [this](const engine_stopped&) { ++answers_->engines_stopped; },
-            [this](const actors::kill&) { quit(); }};
+    return handled_by(
+        [this](const task_ended& one) { answers_->ended[one.command].push_back(one.result); },
+        [this](const selection_made& one) {
+          answers_->selected[one.command] = one.matches;
+          if (auto at = answers_->expected.find(one.command); at != answers_->expected.end())
+            at->second = one.matches;
+        },
+        [this](const ike_sas_listed& one) { answers_->listed = one.list; },
+        [this](const engine_counted& one) { answers_->counted = one; },
+        [this](const sa_event_happened& one) { answers_->events.push_back(one.event); },
+        [this](const engine_stopped&) { ++answers_->engines_stopped; },
+        [this](const actors::kill&) { quit(); });
   }
 
  private:

@@ -17,9 +17,9 @@ namespace {
 constexpr std::uint32_t matches_max = 1'000'000;  // of nth and count
 constexpr double seconds_max = 3600;
 
-constexpr std::string_view request_names[] = {"allocate_spi",   "install_sa",    "remove_sa",
-                                              "install_policy", "remove_policy", "update_sa",
-                                              "query_sa",       "flush",         "any"};
+constexpr std::string_view request_names[] = {
+    "allocate_spi", "install_sa", "remove_sa",      "install_policy", "remove_policy",
+    "update_sa",    "query_sa",   "query_activity", "flush",          "any"};
 constexpr errc kernel_errors[] = {
     errc::no_buffer_space, errc::no_such_sa,      errc::already_exists, errc::out_of_memory,
     errc::data_plane_busy, errc::data_plane_lost, errc::not_supported,  errc::system_error};

@@ -85,7 +85,7 @@ inline constexpr fault_description fault_table[] = {
      "imagoctl impair fail-kernel --request install_sa --error no_buffer_space",
      {fault_argument{"request", "NAME",
                      "allocate_spi, install_sa, remove_sa, install_policy, remove_policy, "
-                     "update_sa, query_sa, flush; or 'any'",
+                     "update_sa, query_sa, query_activity, flush; or 'any'",
                      true},
       fault_argument{"error", "NAME",
                      "no_buffer_space (the default), no_such_sa, already_exists, out_of_memory, "

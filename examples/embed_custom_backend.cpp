@@ -113,6 +113,12 @@ class table_data_plane final : public imago::kernel_if::backend {
     if (held_->sas.count(asked.id) == 0) return imago::error{imago::errc::no_such_sa, "query"};
     return sa_usage{};
   }
+  reply carry_out(query_activity& asked) {
+    activity_list list;
+    for (const auto& id : asked.sas)
+      if (held_->sas.count(id) != 0) list.sas.emplace_back(id, sa_usage{});
+    return list;
+  }
   reply carry_out(flush&) {
     held_->sas.clear();
     held_->policies.clear();

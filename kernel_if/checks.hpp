@@ -20,4 +20,10 @@ status check_policy(const data_plane::policy& policy);
 status check_abilities(const capabilities& can, const data_plane::sa_parameters& sa);
 status check_abilities(const capabilities& can, const data_plane::policy& policy);
 
+// Data planes that see each packet: does this one say sa_active?
+inline bool is_activity_due(duration interval, const std::optional<instant>& reported,
+                            instant now) {
+  return interval > duration{} && (!reported || now - *reported >= interval);
+}
+
 }  // namespace imago::kernel_if

@@ -192,13 +192,13 @@ errc error_of(const std::string& name) {
 
 void inject_fault(const kernel_view& self, const std::string& request, const std::string& action,
                   std::uint32_t nth, const std::string& code) {
-  constexpr std::array requests = {"",          "allocate_spi",   "install_sa",
-                                   "remove_sa", "install_policy", "remove_policy",
-                                   "update_sa", "query_sa",       "flush"};
+  constexpr std::array requests = {
+      "",          "allocate_spi", "install_sa",     "remove_sa", "install_policy", "remove_policy",
+      "update_sa", "query_sa",     "query_activity", "flush"};
   if (std::find(requests.begin(), requests.end(), request) == requests.end())
     throw py::value_error("fault(): there is no request '" + request +
                           "'; they are allocate_spi, install_sa, remove_sa, install_policy, "
-                          "remove_policy, update_sa, query_sa and flush");
+                          "remove_policy, update_sa, query_sa, query_activity and flush");
   kernel_if::fault made{request, nth, action_of(action), error_of(code)};
   at(self.host, access::sends, "kernel.fault()",
      [&](world::host& host) { fake_of(host).inject_fault(made); });

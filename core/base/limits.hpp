@@ -54,6 +54,8 @@ inline constexpr std::size_t larval_packets_total_max = 4096;
 inline constexpr std::size_t esp_queue_packets_max = 1024;
 // Requests that a data plane has taken but not carried out: ten for each of 10,000 SAs at once.
 inline constexpr std::size_t data_plane_requests_max = 100000;
+// SAs that one look at the data plane's activity may ask for: more wait for the next.
+inline constexpr std::size_t sas_queried_max = 65536;
 // Kernel policies that one policy may take, counted in one direction: two lists of address ranges
 // that need some 30 prefixes each. A port range beside an address range multiplies.
 inline constexpr std::size_t policy_entries_max = 1024;

@@ -72,6 +72,9 @@ struct sa_parameters {
   traffic_selectors remote_selectors;
   // Report sa_first_used once when the first packet is accepted; inbound only.
   bool reports_first_use = false;
+  // Report sa_active while packets are accepted, once in so long at most, the first after a silence
+  // of that length at once; inbound only. 0: never. A silent SA costs nothing.
+  duration activity_interval{};
   // What only a kernel can do; elsewhere not_supported (see capabilities).
   packet_mark mark{};          // only packets that carry it use this SA
   packet_mark output_mark{};   // put on packets after they went through this SA
@@ -135,11 +138,16 @@ struct update_sa {
 struct query_sa {
   sa_id id;
 };
+// When each of these was last used, answered by activity_list: one look at everything, however
+// many are asked for. At most sas_queried_max.
+struct query_activity {
+  std::vector<sa_id> sas;
+};
 // Removes every SA and policy of this back-end.
 struct flush {};
 
 using request = std::variant<allocate_spi, install_sa, remove_sa, install_policy, remove_policy,
-                             update_sa, query_sa, flush>;
+                             update_sa, query_sa, query_activity, flush>;
 
 // --- replies -----------------------------------------------------------------------------------
 
@@ -155,12 +163,21 @@ struct sa_usage {
   std::uint64_t integrity_failed = 0;
   std::uint64_t selector_mismatched = 0;
 };
-using reply = result<std::variant<done, spi_allocated, sa_usage>>;
+// Of those asked for that there are. `last_used` may be too late by one activity_interval where a
+// data plane only counts packets, and is empty if there was none.
+struct activity_list {
+  std::vector<std::pair<sa_id, sa_usage>> sas;
+};
+using reply = result<std::variant<done, spi_allocated, sa_usage, activity_list>>;
 
 // --- events: facts -----------------------------------------------------------------------------
 
 // The first packet was accepted on an inbound SA that had reports_first_use (RFC 7296 §2.8).
 struct sa_first_used {
+  sa_id id;
+};
+// Packets are accepted on an inbound SA that has an activity_interval.
+struct sa_active {
   sa_id id;
 };
 // A soft limit (is_hard false: once) or hard limit was reached; the sequence numbers of a
@@ -185,8 +202,8 @@ struct remote_endpoint_changed {
 // as far as it can still be seen; acquires and changed endpoints may be missing until they come
 // again.
 struct events_lost {};
-using event = std::variant<sa_first_used, lifetime_reached, sa_acquired, remote_endpoint_changed,
-                           events_lost>;
+using event = std::variant<sa_first_used, sa_active, lifetime_reached, sa_acquired,
+                           remote_endpoint_changed, events_lost>;
 
 std::string_view name_of(const request& request);  // "install_sa"
 std::string_view name_of(const event& event);

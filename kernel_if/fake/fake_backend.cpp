@@ -62,7 +62,9 @@ fake_sa without_keys(const sa_parameters& sa, std::uint64_t order) {
   out.lifetime = sa.lifetime;
   out.local_selectors = sa.local_selectors;
   out.remote_selectors = sa.remote_selectors;
-  out.reports_first_use = sa.reports_first_use;
+  bool inbound = sa.id.direction == direction::inbound;
+  out.reports_first_use = inbound && sa.reports_first_use;
+  if (inbound) out.activity_interval = sa.activity_interval;
   out.installed_order = order;
   return out;
 }
@@ -208,6 +210,13 @@ data_plane::reply fake_backend::carry_out(query_sa& request) {
   return at->second.usage;
 }
 
+data_plane::reply fake_backend::carry_out(query_activity& request) {
+  activity_list list;
+  for (const auto& id : request.sas)
+    if (auto at = sas_.find(id); at != sas_.end()) list.sas.emplace_back(id, at->second.usage);
+  return list;
+}
+
 data_plane::reply fake_backend::carry_out(flush&) {
   sas_.clear();
   larval_.clear();
@@ -283,6 +292,26 @@ status fake_backend::set_usage(const sa_id& id, sa_usage usage) {
   auto at = sas_.find(id);
   if (at == sas_.end()) return {errc::no_such_sa, text_of(id)};
   at->second.usage = usage;
+  return {};
+}
+
+status fake_backend::carry_packet(const sa_id& id, std::size_t octets, instant now) {
+  std::vector<event> events;
+  {
+    std::lock_guard lock{mutex_};
+    auto at = sas_.find(id);
+    if (at == sas_.end()) return {errc::no_such_sa, text_of(id)};
+    auto& sa = at->second;
+    ++sa.usage.packets;
+    sa.usage.octets += octets;
+    sa.usage.last_used = now;
+    if (sa.reports_first_use && sa.usage.packets == 1) events.emplace_back(sa_first_used{id});
+    if (is_activity_due(sa.activity_interval, sa.activity_reported, now)) {
+      sa.activity_reported = now;
+      events.emplace_back(sa_active{id});
+    }
+  }
+  for (auto& event : events) inject_event(std::move(event));
   return {};
 }
 

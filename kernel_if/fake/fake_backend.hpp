@@ -49,6 +49,8 @@ struct fake_sa {
   traffic_selectors local_selectors;
   traffic_selectors remote_selectors;
   bool reports_first_use = false;
+  duration activity_interval{};
+  std::optional<instant> activity_reported;
   std::uint64_t installed_order = 0;  // grows: the newest outbound SA of a reqid is the one used
   data_plane::sa_usage usage;
 };
@@ -98,6 +100,8 @@ class fake_backend final : public backend {
 
   // What the SA carried, for query_sa; no_such_sa.
   status set_usage(const data_plane::sa_id& id, data_plane::sa_usage usage);
+  // A packet of so many octets on that SA: counted, and reported as the SA asked for; no_such_sa.
+  status carry_packet(const data_plane::sa_id& id, std::size_t octets, instant now);
   // The SA a packet of this reqid would leave by now.
   std::optional<data_plane::sa_id> outbound_sa_of(std::uint32_t reqid) const;
 
@@ -129,6 +133,7 @@ class fake_backend final : public backend {
   data_plane::reply carry_out(data_plane::remove_policy& request);
   data_plane::reply carry_out(data_plane::update_sa& request);
   data_plane::reply carry_out(data_plane::query_sa& request);
+  data_plane::reply carry_out(data_plane::query_activity& request);
   data_plane::reply carry_out(data_plane::flush& request);
   std::optional<fault> take_fault(std::string_view request);
   bool give(request_id id, bool keeps);

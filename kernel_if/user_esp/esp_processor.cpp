@@ -81,6 +81,7 @@ data_plane::reply esp_processor::perform(install_sa&& request, instant now, outp
                                                          false,
                                                          false,
                                                          false,
+                                                         {},
                                                          {}}));
   for (const auto& policy : request.policies) spd_.add(policy);
   if (larval && inbound) {
@@ -127,6 +128,13 @@ data_plane::reply esp_processor::perform(query_sa&& request, instant, outputs&) 
   auto* sa = sad_.find(request.id);
   if (!sa) return {errc::no_such_sa, text_of(request.id)};
   return sa->usage;
+}
+
+data_plane::reply esp_processor::perform(query_activity&& request, instant, outputs&) {
+  activity_list list;
+  for (const auto& id : request.sas)
+    if (auto* sa = sad_.find(id)) list.sas.emplace_back(id, sa->usage);
+  return list;
 }
 
 data_plane::reply esp_processor::perform(flush&&, instant, outputs&) {
@@ -267,6 +275,11 @@ void esp_processor::receive(esp_sa& sa, const endpoint& remote, bytes_view packe
   if ((delivers || is_dummy) && sa.parameters.reports_first_use &&
       !std::exchange(sa.is_first_use_reported, true))
     out.events.emplace_back(sa_first_used{sa.parameters.id});
+  // Authentic, so the peer lives; whether its content was wanted is another question.
+  if (is_activity_due(sa.parameters.activity_interval, sa.activity_reported, now)) {
+    sa.activity_reported = now;
+    out.events.emplace_back(sa_active{sa.parameters.id});
+  }
   account(sa, inner_size, now, out);
 }
 

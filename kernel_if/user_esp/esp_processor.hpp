@@ -98,6 +98,7 @@ class esp_processor {
   data_plane::reply perform(data_plane::remove_policy&& request, instant now, outputs& out);
   data_plane::reply perform(data_plane::update_sa&& request, instant now, outputs& out);
   data_plane::reply perform(data_plane::query_sa&& request, instant now, outputs& out);
+  data_plane::reply perform(data_plane::query_activity&& request, instant now, outputs& out);
   data_plane::reply perform(data_plane::flush&& request, instant now, outputs& out);
 
   void receive(esp_sa& sa, const endpoint& remote, bytes_view packet, instant now, outputs& out);

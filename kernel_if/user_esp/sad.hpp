@@ -21,6 +21,7 @@ struct esp_sa {
   bool is_soft_reported = false;
   bool is_hard_reported = false;  // and so out of use
   bool is_first_use_reported = false;
+  std::optional<instant> activity_reported;
   std::optional<endpoint> reported_remote;  // the last one told by remote_endpoint_changed
 };
 

@@ -191,11 +191,17 @@ result<message_body> parse_activity(bytes_view payload) {
   if (!active) return {errc::input_too_short, "activity"};
   auto key = key_of(active->sa_id);
   if (!key) return {errc::bad_value, "activity: family"};
+  sa_activity out;
+  out.flags = active->flags;
   bool fits = for_attributes(payload, [&](std::uint16_t type, bytes_view value, bytes_view) {
     if (type == XFRMA_MARK) key->mark = mark_of(value);
+    if (type == XFRMA_ETIMER_THRESH) read_into(out.timer, value);
+    if (type == XFRMA_LTIME_VAL)
+      if (auto carried = take<xfrm_lifetime_cur>(value)) out.packets = carried->packets;
   });
   if (!fits) return {errc::bad_length, "activity: attribute"};
-  return message_body{sa_activity{*key, active->flags}};
+  out.key = *key;
+  return message_body{out};
 }
 
 result<message_body> parse_mapping(bytes_view payload) {

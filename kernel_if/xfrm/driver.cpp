@@ -34,11 +34,7 @@ lifetime with_sequence_limit(const sa_parameters& sa) {
 }
 
 // The kernel speaks of a packet only where it keeps a replay window.
-bool can_report_first_use(const sa_parameters& sa) { return sa.replay_window != 0 || sa.uses_esn; }
-
-activity_thresholds thresholds_for(bool reports_first_use) {
-  return {reports_first_use ? 1U : 0U, 0};
-}
+bool can_speak(const sa_parameters& sa) { return sa.replay_window != 0 || sa.uses_esn; }
 
 result<std::vector<policy_entry>> checked_entries(const policy& policy) {
   if (auto checked = check_policy(policy); !checked) return checked.failure();
@@ -57,7 +53,11 @@ installed_sa record_of(const sa_parameters& sa) {
   one.encap_local = sa.encap_local;
   one.encap_remote = sa.encap_remote;
   one.lifetime = sa.lifetime;
-  one.reports_first_use = sa.id.direction == direction::inbound && sa.reports_first_use;
+  bool inbound = sa.id.direction == direction::inbound;
+  one.reports_first_use = inbound && sa.reports_first_use;
+  if (inbound && can_speak(sa)) one.activity_interval = sa.activity_interval;
+  one.speaks_at_once =
+      inbound && can_speak(sa) && (one.reports_first_use || one.activity_interval > duration{});
   return one;
 }
 
@@ -105,7 +105,7 @@ void driver::submit(request_id id, request request) {
   } else if (auto* wanted = std::get_if<allocate_spi>(&one->request)) {
     if (wanted->spi != 0)
       one->objects.insert(sa_id{direction::inbound, wanted->local, wanted->spi});
-  } else {
+  } else if (!std::holds_alternative<query_activity>(one->request)) {
     // flush, and update_sa, since it changes policies that it does not name
     one->is_exclusive = true;
   }
@@ -180,7 +180,7 @@ void driver::carry_out(const job_ptr& one, install_sa& request) {
   at->one = one;
   at->record = record_of(sa);
   at->is_promotion = inbound;
-  at->thresholds = thresholds_for(at->record->reports_first_use && can_report_first_use(sa));
+  at->thresholds = thresholds_of(*at->record);
   sa.lifetime = with_sequence_limit(sa);
   auto message = encode_sa(inbound ? sa_command::update : sa_command::add, sa, at->thresholds, 0);
   if (!message) return finish(one, message.failure());
@@ -284,6 +284,7 @@ void driver::complete(const install_ptr& at) {
     auto& sa = sas_.add(*at->record);
     says_used_now = sa.reports_first_use && at->thresholds.packets == 0;
     if (says_used_now) sa.reports_first_use = false;
+    if (at->thresholds.timer != 0 && !jiffies_per_second_) measure_jiffies(sa);
   }
   auto id = at->record ? at->record->id : sa_id{};
   finish(at->one, reply{done{}});
@@ -402,17 +403,16 @@ void driver::move(const job_ptr& one, const sa_image& image) {
   sa_key key{to.address, sa->key.spi, sa->key.mark};
   if (!stays)
     pipeline_.ask(encode_delete_sa(sa->key, 0), answer_kind::acknowledgement, [](answer&) {});
-  pipeline_.ask(
-      encode_moved_sa(stays ? sa_command::update : sa_command::add, image, from.address, to.address,
-                      encap_from, encap_to, thresholds_for(sa->reports_first_use), 0),
-      answer_kind::acknowledgement, [this, one, key, before, after, stays](answer& said) {
-        const auto& id = std::get<update_sa>(one->request).id;
-        if (said.code != 0 && !(said.code == EEXIST && said.was_repeated)) {
-          if (auto* lost = sas_.find(id); lost && !stays) lost->is_gone = true;
-          return finish(one, error_of(text_of(id), said));
-        }
-        finish_move(one, key, before, after);
-      });
+  pipeline_.ask(encode_moved_sa(stays ? sa_command::update : sa_command::add, image, from.address,
+                                to.address, encap_from, encap_to, thresholds_of(*sa), 0),
+                answer_kind::acknowledgement, [this, one, key, before, after, stays](answer& said) {
+                  const auto& id = std::get<update_sa>(one->request).id;
+                  if (said.code != 0 && !(said.code == EEXIST && said.was_repeated)) {
+                    if (auto* lost = sas_.find(id); lost && !stays) lost->is_gone = true;
+                    return finish(one, error_of(text_of(id), said));
+                  }
+                  finish_move(one, key, before, after);
+                });
 }
 
 void driver::finish_move(const job_ptr& one, const sa_key& key, const ip_address& before,

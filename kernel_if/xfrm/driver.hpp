@@ -53,6 +53,7 @@ class driver {
   void carry_out(const job_ptr& one, data_plane::remove_policy& request);
   void carry_out(const job_ptr& one, data_plane::update_sa& request);
   void carry_out(const job_ptr& one, data_plane::query_sa& request);
+  void carry_out(const job_ptr& one, data_plane::query_activity& request);
   void carry_out(const job_ptr& one, data_plane::flush& request);
   void finish(const job_ptr& one, data_plane::reply reply);
   void finish_allocation(const job_ptr& one, const answer& said);
@@ -76,7 +77,14 @@ class driver {
   void receive_events();
   void on_event(message_body& body);
   void on_expire(const sa_expire& expired);
-  void on_first_use(installed_sa& sa);
+
+  // driver_activity.cpp
+  void on_activity(const sa_activity& said);
+  void on_packets(installed_sa& sa, std::uint64_t packets);
+  activity_thresholds thresholds_of(const installed_sa& sa) const;
+  void set_thresholds(const installed_sa& sa);
+  void measure_jiffies(const installed_sa& sa);
+  data_plane::sa_usage activity_of(installed_sa& sa, const sa_image& image);
   void resync();
   void compare(const std::map<sa_key, data_plane::sa_usage>& seen,
                const std::set<data_plane::sa_id>& asked);
@@ -93,6 +101,8 @@ class driver {
   bool is_resyncing_ = false;
   unsigned resync_attempts_ = 0;
   std::uint64_t resyncs_ = 0;
+  std::optional<unsigned> jiffies_per_second_;
+  bool is_measuring_jiffies_ = false;
 };
 
 }  // namespace imago::kernel_if::xfrm

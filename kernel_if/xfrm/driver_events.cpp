@@ -47,7 +47,7 @@ void driver::on_event(message_body& body) {
   if (auto* expired = std::get_if<sa_expire>(&body)) {
     on_expire(*expired);
   } else if (auto* active = std::get_if<sa_activity>(&body)) {
-    if (auto* sa = sas_.find(active->key)) on_first_use(*sa);
+    on_activity(*active);
   } else if (auto* changed = std::get_if<source_changed>(&body)) {
     auto* sa = sas_.find(changed->key);
     // The kernel says it with every packet until the SA is told.
@@ -71,13 +71,6 @@ void driver::on_expire(const sa_expire& expired) {
   auto& is_reported = expired.is_hard ? sa->is_gone : sa->is_soft_reported;
   if (std::exchange(is_reported, true)) return;
   sink_.on_event(lifetime_reached{sa->id, expired.is_hard});
-}
-
-void driver::on_first_use(installed_sa& sa) {
-  if (!std::exchange(sa.reports_first_use, false)) return;
-  // Else every packet would be an event.
-  pipeline_.ask(encode_thresholds(sa.key, {}, 0), answer_kind::acknowledgement, [](answer&) {});
-  sink_.on_event(sa_first_used{sa.id});
 }
 
 void driver::resync() {
@@ -117,7 +110,7 @@ void driver::compare(const std::map<sa_key, sa_usage>& seen, const std::set<sa_i
     if (is_reached(sa->lifetime.soft_octets, usage.octets) ||
         is_reached(sa->lifetime.soft_packets, usage.packets))
       on_expire({sa->key, sa->reqid, false});
-    if (usage.packets > 0) on_first_use(*sa);
+    if (usage.packets > sa->packets_seen) on_packets(*sa, usage.packets);
   }
 }
 

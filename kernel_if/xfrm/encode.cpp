@@ -378,6 +378,15 @@ secret encode_thresholds(const sa_key& key, const activity_thresholds& threshold
   return out.finish();
 }
 
+secret encode_get_thresholds(const sa_key& key, sequence number) {
+  builder out{XFRM_MSG_GETAE, 0, number};
+  auto& id = out.put_fixed<xfrm_aevent_id>();
+  id.sa_id = id_of(key);
+  id.flags = XFRM_AE_ETHR;
+  put_mark(out, key.mark);
+  return out.finish();
+}
+
 secret encode_migrate(const migration& what, sequence number) {
   builder out{XFRM_MSG_MIGRATE, NLM_F_ACK, number};
   auto& id = out.put_fixed<xfrm_userpolicy_id>();

@@ -20,6 +20,11 @@ struct installed_sa {
   std::optional<endpoint> encap_remote;
   data_plane::lifetime lifetime;
   bool reports_first_use = false;  // not yet reported
+  // sa_active: see driver_activity.cpp.
+  duration activity_interval{};
+  bool speaks_at_once = false;  // the kernel tells of each packet, hence of the first
+  std::uint64_t packets_seen = 0;
+  std::optional<instant> last_active;
   bool is_soft_reported = false;
   std::optional<endpoint> source_reported;
 };

@@ -84,6 +84,7 @@ secret encode_dump_policies(sequence number);
 secret encode_flush_sas(sequence number);  // everybody's ESP SAs of the network namespace
 secret encode_flush_policies(sequence number);
 secret encode_thresholds(const sa_key& key, const activity_thresholds& thresholds, sequence number);
+secret encode_get_thresholds(const sa_key& key, sequence number);  // sa_activity answers
 
 // New outer addresses for the SAs and the policy of one selector.
 struct migration {
@@ -149,6 +150,9 @@ struct sa_expire {
 struct sa_activity {
   sa_key key;
   std::uint32_t flags = 0;  // XFRM_AE_*
+  // Accepted before; the one that an event is about may not be counted yet.
+  std::uint64_t packets = 0;
+  std::optional<std::uint32_t> timer;  // as an answer: in tenths of a second
 };
 struct source_changed {
   sa_key key;

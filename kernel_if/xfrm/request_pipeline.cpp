@@ -155,8 +155,9 @@ void request_pipeline::on_message(message& one) {
   }
   auto& asked = at->second;
   answer said;
-  bool is_object =
-      std::holds_alternative<sa_image>(one.body) || std::holds_alternative<policy_image>(one.body);
+  bool is_object = std::holds_alternative<sa_image>(one.body) ||
+                   std::holds_alternative<policy_image>(one.body) ||
+                   std::holds_alternative<sa_activity>(one.body);
   if (auto* acknowledged = std::get_if<acknowledgement>(&one.body)) {
     if (acknowledged->code == 0 && asked.kind != answer_kind::acknowledgement) return;
     said.code = acknowledged->code;

@@ -27,7 +27,7 @@ namespace imago::kernel_if::xfrm {
 
 enum class answer_kind : std::uint8_t {
   acknowledgement,
-  object,  // one SA or policy
+  object,  // one SA, policy or activity
   larval,  // one SA, made by the request
   dump,    // objects, then an end; never repeated by itself: the asker has seen a part
 };

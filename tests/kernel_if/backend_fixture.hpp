@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <condition_variable>
 #include <functional>
 #include <map>
@@ -92,6 +93,7 @@ struct live_esp {
   sender_function sender;
   int application = -1;  // what an application behind the device would read and write
   std::unique_ptr<kernel_if::user_esp::backend> plane;
+  std::atomic<std::int64_t> milliseconds_ahead{0};  // of real time: the plane's clock
 
   explicit live_esp(std::uint64_t seed = 1) : random{seed} {
     int ends[2] = {-1, -1};
@@ -99,6 +101,10 @@ struct live_esp {
     application = ends[0];
     kernel_if::user_esp::options options;
     options.manages_routes = false;
+    options.clock = [this] {
+      return instant{std::chrono::steady_clock::now().time_since_epoch() +
+                     std::chrono::milliseconds{milliseconds_ahead.load()}};
+    };
     options.open_device = [end = ends[1]]() {
       fcntl(end, F_SETFL, fcntl(end, F_GETFL) | O_NONBLOCK);
       return result<std::unique_ptr<kernel_if::user_esp::packet_device>>{

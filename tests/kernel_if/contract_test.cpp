@@ -1,135 +1,12 @@
-// What every data plane promises (kernel_if/backend.hpp), asked of each of them alike. A new
-// back-end joins by one line in `subjects`.
-#include <atomic>
-#include <set>
+// What every data plane promises (kernel_if/backend.hpp), asked of each of them alike.
 #include <thread>
 
-#include <doctest/doctest.h>
-
-#include "kernel_if/xfrm/backend.hpp"
-#include "tests/kernel_if/backend_fixture.hpp"
-#include "tests/kernel_if/own_namespace.hpp"
+#include "tests/kernel_if/contract_subjects.hpp"
 
 using namespace imago;
 using namespace imago::testing;
 using data_plane::direction;
 using kernel_if::request_id;
-
-namespace {
-
-class subject {
- public:
-  virtual ~subject() = default;
-  virtual kernel_if::backend& plane() = 0;
-  virtual std::string absent() { return {}; }
-
-  remembering_sink sink;
-  peer own{{at("192.0.2.2"), 4500}, net("10.2.0.0/16"), 2};
-  peer other{{at("192.0.2.1"), 4500}, net("10.1.0.0/16"), 1};
-  plan how;
-
-  data_plane::reply ask(data_plane::request request) {
-    auto id = ++last_id_;
-    plane().submit(id, std::move(request));
-    return sink.wait_for(id);
-  }
-  errc refusal(data_plane::request request) {
-    auto reply = ask(std::move(request));
-    REQUIRE_FALSE(reply.has_value());
-    return reply.failure().code;
-  }
-  data_plane::spi allocate() {
-    auto reply = ask(data_plane::allocate_spi{own.outer.address, other.outer.address});
-    REQUIRE(reply.has_value());
-    auto* allocated = std::get_if<data_plane::spi_allocated>(&*reply);
-    REQUIRE(allocated);
-    return allocated->spi;
-  }
-  data_plane::sa_parameters inbound(data_plane::spi spi) {
-    return parameters(how, direction::inbound, own, other, spi);
-  }
-  data_plane::sa_parameters outbound(data_plane::spi spi) {
-    return parameters(how, direction::outbound, own, other, spi);
-  }
-  data_plane::policy policy() { return policy_between(how, own, other); }
-  bool is_installed(const data_plane::sa_id& id) {
-    return ask(data_plane::query_sa{id}).has_value();
-  }
-
- private:
-  request_id last_id_ = 0;
-};
-
-class fake_subject final : public subject {
- public:
-  ~fake_subject() override { plane_.stop(); }
-  kernel_if::backend& plane() override { return plane_; }
-
- private:
-  kernel_if::fake_backend plane_;
-};
-
-class user_esp_subject final : public subject {
- public:
-  ~user_esp_subject() override { live_.plane->stop(); }
-  kernel_if::backend& plane() override { return *live_.plane; }
-
- private:
-  live_esp live_;
-};
-
-// The kernel's, in a network namespace of the test's own.
-class xfrm_subject final : public subject {
- public:
-  xfrm_subject() : before_{open("/proc/thread-self/ns/net", O_CLOEXEC)} {}
-  ~xfrm_subject() override {
-    plane_.stop();
-    if (setns(before_, CLONE_NEWNET) != 0) std::abort();
-    close(before_);
-  }
-  kernel_if::backend& plane() override { return plane_; }
-  // Why it cannot be here; empty: it can.
-  std::string absent() override {
-    network_namespace probe;
-    if (!probe.is_made()) return "no network namespace of our own";
-    auto usable = kernel_if::xfrm::check_host();
-    return usable ? std::string{} : usable.failure().text();
-  }
-
- private:
-  int before_;
-  kernel_if::xfrm::backend plane_;
-};
-
-struct subject_kind {
-  const char* name;
-  std::unique_ptr<subject> (*make)();
-};
-const subject_kind subjects[] = {
-    {"fake", []() -> std::unique_ptr<subject> { return std::make_unique<fake_subject>(); }},
-    {"user-esp", []() -> std::unique_ptr<subject> { return std::make_unique<user_esp_subject>(); }},
-    {"xfrm", []() -> std::unique_ptr<subject> { return std::make_unique<xfrm_subject>(); }},
-};
-
-void with_each(const std::function<void(subject&)>& test) {
-  for (const auto& kind : subjects) {
-    CAPTURE(kind.name);
-    auto made = kind.make();
-    if (auto why = made->absent(); !why.empty()) {
-      // ./dev kernel-test runs this with a kernel that has it.
-      if (std::getenv("IMAGO_NEEDS_XFRM")) FAIL("no XFRM: " << why);
-      static std::set<std::string> said;
-      if (said.insert(kind.name).second)
-        MESSAGE(std::string{kind.name} << " is not tested here: " << why);
-      continue;
-    }
-    CHECK(made->plane().name() == kind.name);
-    REQUIRE(made->plane().start(made->sink).has_value());
-    test(*made);
-  }
-}
-
-}  // namespace
 
 TEST_CASE("contract: SPIs are never reserved and never given twice while in use") {
   with_each([](subject& s) {
@@ -386,5 +263,66 @@ TEST_CASE("contract: every suite, window and mode that is promised can be instal
         CHECK(s.ask(data_plane::install_sa{s.outbound(++next), {}}).has_value());
       }
     }
+  });
+}
+
+TEST_CASE("contract: one query tells of many SAs, and leaves out those that are not there") {
+  with_each([](subject& s) {
+    data_plane::query_activity query;
+    std::set<data_plane::sa_id> installed;
+    for (int i = 0; i < 20; ++i) {
+      s.how.activity_interval = std::chrono::seconds{i % 2};
+      auto sa = s.inbound(s.allocate());
+      installed.insert(sa.id);
+      query.sas.push_back(sa.id);
+      CHECK(s.ask(data_plane::install_sa{std::move(sa), {}}).has_value());
+    }
+    query.sas.push_back(s.inbound(s.allocate()).id);  // larval
+    query.sas.push_back(s.inbound(0xdeadbeef).id);    // nobody's
+    auto reply = s.ask(query);
+    REQUIRE(reply.has_value());
+    auto* list = std::get_if<data_plane::activity_list>(&*reply);
+    REQUIRE(list);
+    std::set<data_plane::sa_id> told;
+    for (const auto& [id, usage] : list->sas) {
+      told.insert(id);
+      CHECK(usage.packets == 0);
+      CHECK_FALSE(usage.last_used.has_value());
+    }
+    CHECK(told == installed);
+  });
+}
+
+TEST_CASE("contract: an SA in use says so at once, then once a period; a silent one says nothing") {
+  with_each([](subject& s) {
+    s.how.activity_interval = std::chrono::milliseconds{300};
+    auto sa = s.inbound(s.allocate());
+    auto id = sa.id;
+    CHECK(s.ask(data_plane::install_sa{std::move(sa), {}}).has_value());
+    auto counts = [&] {
+      std::size_t count = 0;
+      for (const auto& one : s.sink.events())
+        if (auto* active = std::get_if<data_plane::sa_active>(&one); active && active->id == id)
+          ++count;
+      return count;
+    };
+    REQUIRE(s.carry(id));
+    CHECK(s.sink.wait_for_events(1));
+    CHECK(counts() == 1);
+    // As long as there are packets there are events, and not one for each.
+    std::size_t packets = 1;
+    while (counts() < 3 && packets < 100'000) {
+      s.carry(id);
+      ++packets;
+    }
+    CHECK(counts() == 3);
+    CHECK(packets > 6);
+    auto reply = s.ask(data_plane::query_activity{{id}});
+    REQUIRE(reply.has_value());
+    auto* list = std::get_if<data_plane::activity_list>(&*reply);
+    REQUIRE(list);
+    REQUIRE(list->sas.size() == 1);
+    CHECK(list->sas[0].second.packets == packets);
+    CHECK(list->sas[0].second.last_used.has_value());
   });
 }

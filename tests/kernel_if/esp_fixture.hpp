@@ -157,6 +157,7 @@ struct plan {
   std::uint32_t replay_window = 64;
   data_plane::lifetime lifetime;
   bool reports_first_use = false;
+  duration activity_interval{};
   std::uint32_t reqid = 7;
   std::uint8_t key_start = 0x10;
 };
@@ -198,6 +199,7 @@ inline data_plane::sa_parameters parameters(const plan& how, data_plane::directi
   sa.local_selectors = own.inner;
   sa.remote_selectors = other.inner;
   sa.reports_first_use = how.reports_first_use;
+  sa.activity_interval = how.activity_interval;
   return sa;
 }
 

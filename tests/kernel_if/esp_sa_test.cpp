@@ -245,3 +245,36 @@ TEST_CASE("user-space ESP: an SA without UDP encapsulation is refused") {
   REQUIRE_FALSE(refused.has_value());
   CHECK(refused.failure().code == errc::not_supported);
 }
+
+TEST_CASE("activity: the first packet, then one report a period; after silence at once again") {
+  one_way way;
+  way.how.activity_interval = std::chrono::seconds{10};
+  REQUIRE(way.install());
+  auto reports = [&](double at_second) {
+    auto when = instant{duration{static_cast<duration::rep>(at_second * 1e9)}};
+    auto packet = way.seal(hello());
+    CHECK_FALSE(way.open_from(way.a.outer, packet, when).empty());
+    auto active = events_of<data_plane::sa_active>(way.b.out);
+    for (const auto& one : active) CHECK(one.id == way.inbound);
+    return active.size();
+  };
+  CHECK(reports(100) == 1);
+  CHECK(reports(101) == 0);
+  CHECK(reports(109.9) == 0);
+  CHECK(reports(110) == 1);
+  CHECK(reports(119) == 0);
+  CHECK(reports(500) == 1);
+  // What does not open proves nothing.
+  auto forged = way.seal(hello());
+  forged.back() = static_cast<std::uint8_t>(forged.back() ^ 1);
+  CHECK(way.open_from(way.a.outer, forged, second(600)).empty());
+  CHECK(events_of<data_plane::sa_active>(way.b.out).empty());
+  CHECK(reports(601) == 1);
+}
+
+TEST_CASE("activity: an SA that was not asked to says nothing") {
+  one_way way;
+  REQUIRE(way.install());
+  CHECK_FALSE(way.open(way.seal(hello())).empty());
+  CHECK(events_of<data_plane::sa_active>(way.b.out).empty());
+}

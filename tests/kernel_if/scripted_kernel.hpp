@@ -39,6 +39,8 @@ class scripted_kernel {
   data_plane::spi next_spi = 0xc0000001;
   std::size_t buffer_octets = 1 << 20;
   std::size_t answers_waiting_max = 0;
+  unsigned jiffies_per_second = 250;
+  std::map<xfrm::sa_key, std::uint32_t> timers;  // XFRMA_ETIMER_THRESH as last set
 
   // What is waiting to be received on each socket: a datagram or an errno.
   struct arrival {
@@ -134,6 +136,8 @@ class scripted_kernel {
       case XFRM_MSG_UPDSA: return install(head, octets);
       case XFRM_MSG_DELSA: return {sas.erase(named(octets)) != 0 ? 0 : ESRCH, {}};
       case XFRM_MSG_GETSA: return show(head, octets);
+      case XFRM_MSG_NEWAE: return {sas.count(remember_timer(octets)) != 0 ? 0 : ESRCH, {}};
+      case XFRM_MSG_GETAE: return show_timer(head, octets);
       case XFRM_MSG_NEWPOLICY:
       case XFRM_MSG_UPDPOLICY: return install_policy(head, octets);
       case XFRM_MSG_DELPOLICY:
@@ -164,7 +168,48 @@ class scripted_kernel {
     if (head.nlmsg_type == XFRM_MSG_NEWSA && at != sas.end()) return {EEXIST, {}};
     if (head.nlmsg_type == XFRM_MSG_UPDSA && at == sas.end()) return {ESRCH, {}};
     sas[key] = to_bytes(octets);
+    timers[key] = timer_in(octets);
     return {};
+  }
+
+  // From NEWAE, NEWSA and UPDSA alike: the attributes follow a struct that begins with the name.
+  xfrm::sa_key remember_timer(bytes_view octets) {
+    xfrm::message_reader reader{octets};
+    auto one = reader.next();
+    auto* set = one ? std::get_if<xfrm::sa_activity>(&one->body) : nullptr;
+    if (!set) return {};
+    timers[set->key] = set->timer.value_or(0);
+    return set->key;
+  }
+
+  // In tenths of a second, as the kernel shows what it takes in jiffies.
+  outcome show_timer(const nlmsghdr& head, bytes_view octets) {
+    auto key = named(octets);
+    if (sas.count(key) == 0) return {ESRCH, {}};
+    xfrm_aevent_id id{};
+    id.sa_id = sa_name(key.destination, key.spi);
+    id.flags = XFRM_AE_ETHR;
+    std::uint32_t tenths = timers[key] * 10 / jiffies_per_second;
+    return {0,
+            {kernel_message{XFRM_MSG_NEWAE, head.nlmsg_seq}
+                 .put(id)
+                 .attribute(XFRMA_ETIMER_THRESH, tenths)
+                 .octets()}};
+  }
+
+  static std::uint32_t timer_in(bytes_view octets) {
+    auto rest = octets.subspan(sizeof(nlmsghdr) + sizeof(xfrm_usersa_info));
+    while (rest.size() >= sizeof(nlattr)) {
+      nlattr head;
+      std::memcpy(&head, rest.data(), sizeof head);
+      if (head.nla_type == XFRMA_ETIMER_THRESH) {
+        std::uint32_t value = 0;
+        std::memcpy(&value, rest.data() + sizeof head, sizeof value);
+        return value;
+      }
+      rest = rest.subspan(std::min<std::size_t>((head.nla_len + 3u) & ~3u, rest.size()));
+    }
+    return 0;
   }
 
   outcome show(const nlmsghdr& head, bytes_view octets) {

@@ -132,11 +132,17 @@ inline bytes expire_event(const ip_address& source, const ip_address& destinatio
   return kernel_message{XFRM_MSG_EXPIRE, 0}.put(expired).octets();
 }
 
-inline bytes activity_event(const ip_address& destination, data_plane::spi spi) {
+inline bytes activity_event(const ip_address& destination, data_plane::spi spi,
+                            std::uint32_t flags = XFRM_AE_CR, std::uint64_t packets = 0) {
   xfrm_aevent_id active{};
   active.sa_id = sa_name(destination, spi);
-  active.flags = XFRM_AE_CR;
-  return kernel_message{XFRM_MSG_NEWAE, 0}.put(active).octets();
+  active.flags = flags;
+  xfrm_lifetime_cur carried{};
+  carried.packets = packets;
+  kernel_message event{XFRM_MSG_NEWAE, 0};
+  event.put(active);
+  if (packets != 0) event.attribute(XFRMA_LTIME_VAL, carried);
+  return event.octets();
 }
 
 inline bytes mapping_event(const ip_address& destination, data_plane::spi spi,

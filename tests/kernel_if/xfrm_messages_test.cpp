@@ -234,6 +234,12 @@ TEST_CASE("xfrm messages: requests that only name an SA") {
     CHECK(id.proto == 50);
     CHECK(address_of(id.daddr, ip_family::v6) == key.destination);
   }
+  request_octets shown{encode_get_thresholds(key, 5)};
+  CHECK(shown.head().nlmsg_type == XFRM_MSG_GETAE);
+  CHECK(shown.head().nlmsg_flags == NLM_F_REQUEST);
+  auto asked = shown.body<xfrm_aevent_id>();
+  CHECK(asked.flags == XFRM_AE_ETHR);
+  CHECK(ntohl(asked.sa_id.spi) == 0x1234);
   request_octets changed{encode_thresholds(key, {3, 4}, 5)};
   CHECK(changed.head().nlmsg_type == XFRM_MSG_NEWAE);
   CHECK(changed.head().nlmsg_flags == (NLM_F_REQUEST | NLM_F_ACK | NLM_F_REPLACE));
@@ -370,7 +376,11 @@ TEST_CASE("xfrm messages: what the kernel reports") {
   CHECK_FALSE(soft.is_hard);
   CHECK(soft.key == sa_key{own, 0x1000, {}});
   CHECK(parsed<sa_expire>(expire_event(other, own, 0x1000, true)).is_hard);
-  CHECK(parsed<sa_activity>(activity_event(own, 0x1000)).flags == XFRM_AE_CR);
+  auto active = parsed<sa_activity>(activity_event(own, 0x1000, XFRM_AE_CE, 17));
+  CHECK(active.key == sa_key{own, 0x1000, {}});
+  CHECK(active.flags == XFRM_AE_CE);
+  CHECK(active.packets == 17);
+  CHECK_FALSE(active.timer.has_value());
   auto moved =
       parsed<source_changed>(mapping_event(own, 0x1000, {other, 4500}, {at("192.0.2.7"), 1025}));
   CHECK(moved.after == endpoint{at("192.0.2.7"), 1025});

@@ -187,7 +187,7 @@ void host::start() {
         [this](const endpoint& local, const endpoint& remote, bytes_view packet) {
           in_.net.send(in_.time().now(), number_, local, remote, to_bytes(packet), true);
         },
-        [this](bytes_view inner) { received_inner.push_back(to_bytes(inner)); });
+        [this](bytes_view inner) { received_inner.push_back(to_bytes(inner)); }, in_.esp, number_);
   }
   in_.mail.as(user_, [&] {
     spawn_tree(*system_, shared, plane());
@@ -396,6 +396,7 @@ void host::receive_esp(const datagram& what) {
   auto& wire = wires_[{what.from, esp_wire}];
   if (wire == 0) wire = in_.mail.add_outside(mail_number_, "esp", what.from + 1);
   in_.mail.add_act(wire, [this, what] {
+    in_.esp.arrived(number_, what.octets);
     if (!options_.doubles.looks_before_acting || !esp_->is_larval(what.octets))
       return esp_->deliver_esp(what.destination, what.source, what.octets);
     // planted_bug::larval_assert: what was seen is believed when it is acted on.

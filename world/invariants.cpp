@@ -134,6 +134,7 @@ void invariants::before(const letter& what) {
 }
 
 void invariants::after(party_id receiver) {
+  if (in_.esp.violated()) fail(*in_.esp.violated());
   const auto& party = in_.mail.who(receiver);
   if (!party.actor || std::string_view{party.kind} != "ike_sa") return;
   const auto& model = static_cast<const ike_sa&>(*party.actor).model();

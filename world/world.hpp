@@ -14,6 +14,7 @@
 #include <memory>
 
 #include "core/crypto/seeded_context.hpp"
+#include "world/esp_ledger.hpp"
 #include "world/host.hpp"
 
 namespace imago::world {
@@ -93,6 +94,7 @@ class world {
 
   mailroom mail;
   network net;
+  esp_ledger esp;  // of all user_esp data planes
 
  private:
   friend class host;

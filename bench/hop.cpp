@@ -22,7 +22,8 @@ struct ball {
 
 }  // namespace imago::bench
 
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(imago::bench::ball)
+template <>
+struct caf::allowed_unsafe_message_type<imago::bench::ball> : std::true_type {};
 
 namespace imago::bench {
 

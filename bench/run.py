@@ -15,7 +15,7 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from driver import handshake, lab, native, overload, scale  # noqa: E402
-from driver.report import Report  # noqa: E402
+from driver.report import WAITED_PERCENT_MAX, Report  # noqa: E402
 
 BENCHMARKS = {
     "handshake": (handshake.measure, "rows 1 to 4: CPU per handshake against the floor"),
@@ -83,6 +83,8 @@ def main():
         print("\n".join(options.report.table()))
         for title, lines in options.report.extra:
             print(f"\n{title}:", *lines, sep="\n")
+    if options.report.waited_percent > WAITED_PERCENT_MAX:
+        lab.say(options.report.warning())
     lab.say(f"the report: {os.path.relpath(path)}")
 
 

@@ -301,6 +301,11 @@ class Load:
             raise Failure(f"imago-load tells '{told['phase']}', not '{name}'")
         return told
 
+    def waited_seconds(self):
+        """How long it was ready to run and did not get its core, which it shares with nobody of ours."""
+        with open(f"/proc/{self.process.pid}/schedstat", encoding="ascii") as file:
+            return int(file.read().split()[1]) / 1e9
+
     def go_on(self):
         self.process.stdin.write("\n")
         self.process.stdin.flush()

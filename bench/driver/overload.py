@@ -18,8 +18,9 @@ def run_load(lab, kind, *options, held=0, credentials=None):
         if held:
             load.phase("held")
             load.go_on()
-        begun, rss = responder.cpu_seconds(), responder.rss_kb()
+        begun, waited, rss = responder.cpu_seconds(), load.waited_seconds(), responder.rss_kb()
         told = load.phase("measured")
+        told["waited_percent"] = (load.waited_seconds() - waited) / told["seconds"] * 100
         if not responder.is_running():
             raise Failure(f"{kind.name} ended under load: {responder.program.said[-500:]}")
         told["cpu_cores"] = (responder.cpu_seconds() - begun) / told["seconds"]
@@ -36,7 +37,7 @@ def describe(name, told):
     good = told["handshake"]
     return (f"{name}: {good['completed']} of {good['offered']}, p50 {good['p50_us'] / 1000:.1f} ms, "
             f"p99 {good['p99_us'] / 1000:.1f} ms, {told['rss_kb_after'] // 1024} MB, "
-            f"{told['cpu_cores']:.2f} cores")
+            f"{told['cpu_cores']:.2f} cores, generator waited {told['waited_percent']:.0f} %")
 
 
 def floods(seconds):
@@ -48,12 +49,13 @@ def floods(seconds):
 
 
 def measure(lab, options):
-    seconds = 2 if options.is_short else options.seconds or 10
+    seconds = 1 if options.is_short else options.seconds or 10
     told = {}
     for flood, arguments in floods(seconds).items():
         held = HELD if flood == "cookies returned" else 0
         for kind in options.kinds:
-            told[flood, kind.name] = run_load(lab, kind, *arguments, held=held)
+            told[flood, kind.name] = one = run_load(lab, kind, *arguments, held=held)
+            options.report.waited_percent = max(options.report.waited_percent, one["waited_percent"])
             say(f"{flood}: {describe(kind.name, told[flood, kind.name])}")
     for kind in options.kinds:
         for figure, title in (("p50_us", "p50"), ("p99_us", "p99")):
@@ -103,7 +105,7 @@ def half_open(lab, options):
 
 
 def measure_capacity(lab, options):
-    seconds = 2 if options.is_short else options.seconds or 5
+    seconds = 1 if options.is_short else options.seconds or 5
     return [climb(lab, options, seconds, "10", False), climb(lab, options, seconds, "10 certificates", True)]
 
 
@@ -118,6 +120,7 @@ def climb(lab, options, seconds, row, has_certificates):
             folder = lab.credentials(int(offered * seconds) + 100) if has_certificates else None
             told = run_load(lab, kind, "--handshakes", round(offered), "--seconds", seconds, "--patience", 1,
                             credentials=folder)
+            options.report.waited_percent = max(options.report.waited_percent, told["waited_percent"])
             goodput = told["handshake"]["in_time"] / seconds
             points.append((step, goodput))
             say(f"{kind.name}: {step}x of {capacity:.0f}/s: {goodput:.0f}/s good, generator "

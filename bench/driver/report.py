@@ -9,6 +9,7 @@ import time
 
 from .rows import ROWS, rounded
 
+WAITED_PERCENT_MAX = 2
 COLOURS = ("#3060a0", "#c05020", "#50904a")
 
 
@@ -17,6 +18,7 @@ class Report:
         self.folder = folder
         os.makedirs(folder, exist_ok=True)
         self.findings, self.extra = [], []
+        self.waited_percent = 0.0  # the worst of what a generator had to wait for its core
         self.bars, self.lines = {}, {}
 
     def add_bars(self, plot, title, series, values):
@@ -40,6 +42,10 @@ class Report:
                          f"{'yes' if one.met else 'no'} | {rival} |")
         return lines
 
+    def warning(self):
+        return (f"The machine was shared: the generator waited up to {self.waited_percent:.0f} % of the time for its "
+                "core. CPU time and memory are what they are; latencies and rates (rows 8 to 12) are not.")
+
     def machine(self):
         with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
             models = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
@@ -47,6 +53,8 @@ class Report:
 
     def write(self):
         parts = ["# What Imago costs", "", f"{time.strftime('%Y-%m-%d')}: {self.machine()}.", "", *self.table(), ""]
+        if self.waited_percent > WAITED_PERCENT_MAX:
+            parts += [self.warning(), ""]
         for one in self.findings:
             if one.note:
                 parts.append(f"- row {one.row}: {one.note}")
@@ -84,10 +92,13 @@ class Report:
         columns = list(next(iter(series.values())))
         data = "\n".join(f'"{one}" ' + " ".join(str(values.get(column, 0)) for column in columns)
                          for one, values in series.items())
-        # On a logarithmic scale boxes stand on the edge of the plot.
+        heights = [value for values in series.values() for value in values.values() if value > 0] or [1]
+        # From milliseconds to seconds: only a logarithmic scale shows both.
+        scale = (f"set logscale y\nset yrange [{min(heights) / 2}:*]\n" if max(heights) > 50 * min(heights)
+                 else "set yrange [0:*]\n")
         settings = ("set style data histogram\nset style histogram clustered\nset style fill solid\n"
-                    f"set ylabel '{title}'\nset key top left\nset grid y\nset logscale y\n")
-        plots = ", ".join(f"$data using {at + 2}:xtic(1) title '{column}' linecolor rgb '{COLOURS[at % 3]}'"
+                    f"set ylabel '{title}'\nset key top left\nset grid y\n{scale}")
+        plots = ", ".join(f"$data using {at + 2}:xtic(1) linecolor rgb '{COLOURS[at % 3]}' title '{column}'"
                           for at, column in enumerate(columns))
         return name, f"$data << END\n{data}\nEND\n{settings}{self.outputs(name, 'plot ' + plots)}"
 
@@ -97,6 +108,6 @@ class Report:
                          for at, points in enumerate(series.values()))
         settings = (f"set xlabel '{x_title}'\nset ylabel '{y_title}'\nset logscale x\nset grid\nset key top left\n"
                     "set yrange [0:*]\n")
-        plots = ", ".join(f"$line{at} with linespoints linewidth 2 title '{one}' linecolor rgb '{COLOURS[at % 3]}'"
+        plots = ", ".join(f"$line{at} with linespoints linewidth 2 linecolor rgb '{COLOURS[at % 3]}' title '{one}'"
                           for at, one in enumerate(series))
         return name, f"{blocks}{settings}{self.outputs(name, 'plot ' + plots)}"

@@ -61,7 +61,7 @@ def ask(responder, options):
         for _ in range(lookups):
             list(client.stream("list-sas", "list-sa", {"ike-id": an_id}))
         lookup = (responder.cpu_seconds() - begun) / lookups
-    seconds = 2 if options.is_short else IDLE_SECONDS
+    seconds = 0.5 if options.is_short else IDLE_SECONDS
     idle = quiet_seconds(responder, seconds) / seconds
     return {"listed": listed, "list_cpu_us": cpu / max(listed, 1) * 1e6, "list_seconds": wall,
             "lookup_us": lookup * 1e6, "idle_percent": idle * 100}

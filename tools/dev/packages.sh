@@ -4,7 +4,7 @@ PACKAGES=(
   g++ cmake ninja-build ccache clang clang-tidy clang-format libclang-rt-14-dev
   libcaf-dev libssl-dev libmnl-dev libmimalloc-dev libfmt-dev libcli11-dev nlohmann-json3-dev doctest-dev
   python3-dev pybind11-dev python3-pytest
-  iproute2 iputils-ping tcpdump openssl python3 git ca-certificates
+  iproute2 iputils-ping tcpdump openssl python3 git ca-certificates gnuplot-nox
 )
 # Only the interop tests need these; without them they are skipped, and say so.
 INTEROP_PACKAGES=(

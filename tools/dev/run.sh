@@ -42,18 +42,23 @@ run_fuzz() {
 }
 
 run_bench() {
-  local name=handshake
-  if [ $# -gt 0 ] && [[ $1 != -* ]]; then
-    name=$1
-    shift
-  fi
   setup_packages
-  build_preset release || exit 1
-  local program
-  for program in "build/release/bench/$name" "build/release/bench/bench_$name"; do
-    [ -f "$program" ] && [ -x "$program" ] && exec "$program" "$@"
-  done
-  die "there is no benchmark '$name' in bench/"
+  # Programs for one purpose, with options of their own; all else is one run with one report.
+  local program=
+  case ${1:-} in
+    engines) program=bench_handshake ;;
+    explore) program=bench_explore ;;
+  esac
+  if [ -n "$program" ]; then
+    shift
+    { build_preset release "$program" || exit 1; } >&2
+    exec "build/release/bench/$program" "$@"
+  fi
+  case " $* " in *" --help "* | *" -h "*) exec bench/run.py --help ;; esac
+  # What is printed for programs stays alone on standard output.
+  { build_preset release imagod imago-load null_xfrm bench_handshake bench_wire bench_log bench_hop \
+    bench_kill || exit 1; } >&2
+  exec bench/run.py "$@"
 }
 
 run_explore() {

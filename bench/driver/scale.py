@@ -86,12 +86,15 @@ def findings(all_marks):
     def both(value):
         return value(all_marks["imagod"]), value(all_marks["charon"]) if "charon" in all_marks else None
 
+    def dearer(marks):
+        # A daemon that has just begun is not yet warm: the cheapest of the small sizes is the measure.
+        return marks[last]["cpu_us"] / min(mark["cpu_us"] for size, mark in marks.items() if size <= max(first, 1000))
+
     def growth(marks):
         return (marks[last]["rss_kb"] - marks[low]["rss_kb"]) / (marks[last]["up"] - marks[low]["up"])
 
     return [
-        Finding("5", *both(lambda marks: marks[last]["cpu_us"] / marks[first]["cpu_us"]),
-                note=f"at {last:,} / at {first}; charon with its table tuned (65,536 buckets)"),
+        Finding("5", *both(dearer), note=f"at {last:,} / at {first} to 1,000; charon with its table tuned (65,536 buckets)"),
         Finding("6", *both(growth), note=f"growth from {low:,} to {last:,} SAs"),
         Finding("14", *both(lambda marks: marks[last]["list_cpu_us"]), note=f"at {last:,} SAs"),
         Finding("14 look-up", *both(lambda marks: marks[last]["lookup_us"] / marks[low]["lookup_us"]),

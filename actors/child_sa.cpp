@@ -18,7 +18,7 @@ child_sa::child_sa(caf::actor_config& config, services_ptr shared, ike_sa_handle
       owner_{std::move(owner)},
       model_{std::move(model)},
       inbound_{inbound},
-      to_install_{outbound.take()},
+      to_install_{outbound.take_pointer()},
       waits_for_use_{waits_for_use},
       rekey_in_{rekey_in},
       expires_in_{expires_in},

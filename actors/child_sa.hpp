@@ -34,7 +34,7 @@ class child_sa final : public actor_base {
   std::shared_ptr<const ikev2::child_sa_model> model_;
   data_plane::sa_id inbound_, outbound_;
   std::optional<endpoint> encap_local_;
-  std::optional<data_plane::install_sa> to_install_;  // keys until installed
+  std::unique_ptr<data_plane::install_sa> to_install_;  // keys until installed
   bool waits_for_use_;
   bool is_lingering_ = false;
   bool is_installing_ = false;  // the outbound SA

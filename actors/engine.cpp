@@ -1,5 +1,8 @@
 #include "actors/engine.hpp"
 
+#include <algorithm>
+#include <thread>
+
 #include "actors/assembly.hpp"
 #include "actors/bridge.hpp"
 #include "actors/engine_parts.hpp"
@@ -12,6 +15,9 @@ namespace imago {
 using namespace actors;  // NOLINT(google-build-using-namespace): this file is the door to it
 
 result<std::unique_ptr<engine>> engine::start(engine_options options) {
+  const auto cpu_count = std::max<std::size_t>(std::thread::hardware_concurrency(), 1);
+  if (options.scheduler_threads == 0) options.scheduler_threads = cpu_count;
+  if (options.crypto_threads == 0) options.crypto_threads = cpu_count;
   std::unique_ptr<engine> made{new engine};
   made->parts_ = std::make_unique<engine_parts>();
   auto& parts = *made->parts_;

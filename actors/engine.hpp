@@ -28,9 +28,10 @@ struct engine_options {
   std::uint16_t ike_port = 500;
   std::uint16_t nat_port = 4500;  // 0: any free one, see engine::nat_port()
 
-  // Threads of the actor scheduler and of the crypto pool.
-  std::size_t scheduler_threads = 2;
-  std::size_t crypto_threads = 2;
+  // Threads of the actor scheduler and of the crypto pool. 0: one for each CPU that the process may
+  // run on; more only take the work from each other.
+  std::size_t scheduler_threads = 0;
+  std::size_t crypto_threads = 0;
 
   // The data plane. Made by a function because a data plane that carries packets itself sends ESP
   // through the engine's sockets. Empty: no data plane, every Child SA fails.

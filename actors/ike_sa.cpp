@@ -205,7 +205,7 @@ void ike_sa::on_run_task(run_task& asked) {
     return finish_command(task.command, {errc::queue_full, "tasks of the IKE SA"});
   // The end of the IKE SA makes whatever waits pointless.
   if (task.kind == ikev2::task_kind::delete_ike)
-    tasks_.push_front(task);
+    tasks_.insert(tasks_.begin(), task);
   else
     tasks_.push_back(task);
   pump();
@@ -244,7 +244,7 @@ void ike_sa::pump() {
     if (is_response_due()) return;
     if (awaits_children() && tasks_.front().kind != ikev2::task_kind::delete_ike) return;
     auto task = std::move(tasks_.front());
-    tasks_.pop_front();
+    tasks_.erase(tasks_.begin());
     if (task.kind == ikev2::task_kind::create_child && has_usable_child(task.child->name)) {
       finish_command(task.command, {});  // somebody was faster, perhaps the peer
       continue;

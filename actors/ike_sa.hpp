@@ -8,8 +8,8 @@
 // fragment slot or a timer.
 #pragma once
 
-#include <deque>
 #include <map>
+#include <memory>
 
 #include "actors/actor_base.hpp"
 #include "actors/services.hpp"
@@ -171,15 +171,15 @@ class ike_sa final : public actor_base {
   std::uint32_t next_peer_message_id_ = 0;
   std::optional<outstanding_request> outstanding_;
   // Answered meanwhile, but the peer's request came before it: its exchange, and the digest.
-  std::optional<std::pair<std::uint64_t, ikev2::msg_digest>> held_response_;
+  std::unique_ptr<std::pair<std::uint64_t, ikev2::msg_digest>> held_response_;
   // The peer's request that came while our exchange works on a response which came before it.
-  std::optional<ikev2::msg_digest> held_request_;
+  std::unique_ptr<ikev2::msg_digest> held_request_;
   std::optional<stored_response> stored_;
   bytes first_request_datagram_;  // of the peer's request being worked on
   ikev2::fragment_assembler request_fragments_, response_fragments_;
 
   ikev2::child_config_ptr initial_child_;
-  std::deque<ikev2::task> tasks_;
+  std::vector<ikev2::task> tasks_;  // first come, first done
   // By their numbers; a number comes more than once if a command closes several Child SAs.
   std::multimap<std::uint64_t, command_reply> commands_;
   std::uint64_t initial_command_ = 0;  // of who asked for this IKE SA
@@ -196,7 +196,7 @@ class ike_sa final : public actor_base {
   instant created_at_, established_at_, rekey_at_, last_alive_, last_sent_;
   actor_timer retransmit_timer_, half_open_timer_, rekey_timer_, lifetime_timer_, liveness_timer_,
       keepalive_timer_, retry_timer_;
-  std::deque<ikev2::task> retries_;
+  std::vector<ikev2::task> retries_;
 };
 
 }  // namespace imago::actors

@@ -289,7 +289,7 @@ bool ike_sa::must_wait(const ikev2::msg_digest& request) const {
 
 void ike_sa::on_request(ikev2::msg_digest md) {
   if (must_wait(md)) {
-    held_request_.emplace(std::move(md));
+    held_request_ = std::make_unique<ikev2::msg_digest>(std::move(md));
     return;
   }
   auto row = ikev2::match(model_.state, md);
@@ -312,7 +312,8 @@ void ike_sa::on_response(ikev2::msg_digest md) {
     next_own_message_id_ = outstanding_->message_id + 1;
   outstanding_.reset();
   if (at == exchanges_.end()) return;
-  held_response_.emplace(at->first, std::move(md));
+  held_response_ =
+      std::make_unique<std::pair<std::uint64_t, ikev2::msg_digest>>(at->first, std::move(md));
   release_response();
 }
 

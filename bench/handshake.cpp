@@ -190,11 +190,15 @@ int run(int argc, char** argv) {
       ->capture_default_str();
   program.add_option("--set", names, "only these algorithms; may be repeated")
       ->check(CLI::IsMember(known));
-  program.add_option("--scheduler-threads", options.scheduler_threads, "of each engine")
-      ->check(CLI::Range(1, 256))
+  program
+      .add_option("--scheduler-threads", options.scheduler_threads,
+                  "of each engine; 0: one for each of its CPUs")
+      ->check(CLI::Range(0, 256))
       ->capture_default_str();
-  program.add_option("--crypto-threads", options.crypto_threads, "of each engine")
-      ->check(CLI::Range(1, 256))
+  program
+      .add_option("--crypto-threads", options.crypto_threads,
+                  "of each engine; 0: one for each of its CPUs")
+      ->check(CLI::Range(0, 256))
       ->capture_default_str();
   program.add_flag("--anywhere", anywhere, "do not give each role one core of its own");
   program.add_flag("--floor", only_floor, "measure the floor alone");

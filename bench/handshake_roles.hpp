@@ -10,7 +10,7 @@ namespace imago::bench {
 struct run_options {
   std::size_t count = 2000;
   std::size_t in_flight_max = 32;
-  std::size_t scheduler_threads = 2, crypto_threads = 2;
+  std::size_t scheduler_threads = 0, crypto_threads = 0;  // 0: one for each CPU of the role
   bool pins = true;  // each role to a core of its own, where there are two
 };
 

@@ -1,7 +1,8 @@
 #include "actors/engine.hpp"
 
 #include <algorithm>
-#include <thread>
+
+#include <sched.h>
 
 #include "actors/assembly.hpp"
 #include "actors/bridge.hpp"
@@ -14,8 +15,19 @@ namespace imago {
 
 using namespace actors;  // NOLINT(google-build-using-namespace): this file is the door to it
 
+namespace {
+
+// std::thread::hardware_concurrency() counts those of the machine, not those of the process.
+std::size_t usable_cpu_count() {
+  cpu_set_t usable;
+  if (sched_getaffinity(0, sizeof usable, &usable) != 0) return 1;
+  return static_cast<std::size_t>(std::max(CPU_COUNT(&usable), 1));
+}
+
+}  // namespace
+
 result<std::unique_ptr<engine>> engine::start(engine_options options) {
-  const auto cpu_count = std::max<std::size_t>(std::thread::hardware_concurrency(), 1);
+  const auto cpu_count = usable_cpu_count();
   if (options.scheduler_threads == 0) options.scheduler_threads = cpu_count;
   if (options.crypto_threads == 0) options.crypto_threads = cpu_count;
   std::unique_ptr<engine> made{new engine};

@@ -67,17 +67,26 @@ def interrupted(number, _frame):
     sys.exit(128 + number)
 
 
+def run_one(name, place, options):
+    for found in BENCHMARKS[name][0](place, options):
+        options.report.findings.append(found)
+        if options.json:
+            print(json.dumps(found.json()), flush=True)
+
+
 def main():
     options = arguments()
     signal.signal(signal.SIGTERM, interrupted)
     prepare(options)
+    failures = 0
     with lab.Lab(options.build) as place:
         for name in options.names or BENCHMARKS:
             lab.say(f"== {name}: {BENCHMARKS[name][1]}")
-            for found in BENCHMARKS[name][0](place, options):
-                options.report.findings.append(found)
-                if options.json:
-                    print(json.dumps(found.json()), flush=True)
+            try:
+                run_one(name, place, options)
+            except (lab.Failure, AssertionError) as wrong:  # the others still have something to tell
+                lab.say(f"{name}: {wrong}")
+                failures += 1
     path = options.report.write()
     if not options.json:
         print("\n".join(options.report.table()))
@@ -86,6 +95,7 @@ def main():
     if options.report.waited_percent > WAITED_PERCENT_MAX:
         lab.say(options.report.warning())
     lab.say(f"the report: {os.path.relpath(path)}")
+    sys.exit(1 if failures else 0)
 
 
 if __name__ == "__main__":

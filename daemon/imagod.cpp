@@ -13,6 +13,9 @@
 #include "actors/engine.hpp"
 #include "actors/engine_parts.hpp"
 #include "actors/journal_sinks.hpp"
+#include "daemon/confining_backend.hpp"
+#include "daemon/privileges.hpp"
+#include "daemon/sandbox.hpp"
 #include "daemon/service_manager.hpp"
 #include "kernel_if/fake/fake_backend.hpp"
 #include "kernel_if/user_esp/backend.hpp"
@@ -31,6 +34,8 @@ struct arguments {
   std::string backend = "auto";
   int log_level = 1;
   std::string log_format = "text";
+  std::string user;
+  bool has_sandbox = true;
   bool checks_only = false;
   bool allows_impair = false;
 };
@@ -157,6 +162,51 @@ class reloader {
   std::mutex mutex_;
 };
 
+// Before any thread begins, and before anything is read: what this user may not read is said now,
+// not at the first reload.
+status give_up_privileges(const arguments& chosen, const std::string& control_path) {
+  if (!chosen.has_sandbox) return {};
+  auto slash = control_path.rfind('/');
+  if (!chosen.user.empty() && slash != std::string::npos && slash != 0)
+    if (auto made = make_folder_of(control_path.substr(0, slash), chosen.user); !made) return made;
+  return drop_privileges(chosen.user);
+}
+
+// The sandbox begins between the data plane's start and the first datagram.
+void confine_on_start(engine_options& options, std::size_t& call_count) {
+  auto confine = [&call_count]() -> status {
+    auto entered = enter_sandbox({});
+    if (!entered) return entered.failure();
+    call_count = *entered;
+    return {};
+  };
+  using made = result<std::unique_ptr<kernel_if::backend>>;
+  options.make_backend = [make = std::move(options.make_backend), confine](
+                             kernel_if::esp_sender& sender, random_source& random) -> made {
+    auto inner = make(sender, random);
+    if (!inner) return inner.failure();
+    return std::unique_ptr<kernel_if::backend>{
+        std::make_unique<confining_backend>(std::move(*inner), confine)};
+  };
+}
+
+void record_confinement(engine& engine, const arguments& chosen, std::size_t call_count) {
+  actors::fact said;
+  if (!chosen.has_sandbox) {
+    said.level = actors::journal_level::audit;
+    said.name = "sandbox_omitted";
+    said.story = "no sandbox, all privileges are kept: --no-sandbox is for debugging";
+  } else if (!has_sandbox()) {
+    said.name = "sandbox_omitted";
+    said.story = "privileges dropped, but no sandbox: this build has a sanitizer, which needs more";
+  } else {
+    said.name = "sandbox_entered";
+    said.fields = {{"calls", static_cast<std::uint64_t>(call_count)}};
+    said.story = "privileges dropped; in a sandbox of {calls} system calls";
+  }
+  engine.parts().shared->facts->record(std::move(said));
+}
+
 // Before any thread begins, so that all of them leave signals to sigwait.
 sigset_t block_signals() {
   sigset_t ours;
@@ -175,20 +225,30 @@ void serve_until_told(const sigset_t& ours, reloader& reload) {
 }
 
 int run(const arguments& chosen) {
+  auto control_path = actors::path_of_control_uri(chosen.control);
+  if (!control_path) return say(control_path.failure().text()), exit_configuration;
+  if (auto dropped = give_up_privileges(chosen, *control_path); !dropped)
+    return say(dropped.failure().text()),
+           dropped.failure().code == errc::not_found ? exit_configuration : exit_runtime;
   auto configuration = read_configuration(chosen.config);
   if (!configuration) return exit_configuration;
-  if (auto path = actors::path_of_control_uri(chosen.control); !path)
-    return say(path.failure().text()), exit_configuration;
 
   auto ours = block_signals();
-  auto started = engine::start(options_of(chosen));
+  const bool is_confined = chosen.has_sandbox && has_sandbox();
+  std::size_t call_count = 0;
+  auto options = options_of(chosen);
+  if (is_confined) confine_on_start(options, call_count);
+  auto started = engine::start(std::move(options));
   if (!started) return say(started.failure().text()), exit_runtime;
   auto& engine = **started;
+  record_confinement(engine, chosen, call_count);
   if (auto loaded = engine.load(std::move(*configuration)); !loaded)
     return say(loaded.failure().text()), exit_configuration;
   reloader reload{engine, chosen.config};
   auto control = actors::control_server::start(engine.parts(), chosen.control, std::ref(reload));
   if (!control) return say(control.failure().text()), exit_runtime;
+  if (is_confined)
+    if (auto closed = close_sandbox(); !closed) return say(closed.failure().text()), exit_runtime;
 
   say("ready");
   notify_service_manager("READY=1");
@@ -222,6 +282,11 @@ void declare(CLI::App& app, arguments& chosen) {
       ->check(CLI::IsMember({"text", "json"}));
   app.add_flag("--allow-impair", chosen.allows_impair,
                "let control clients make faults (imagoctl impair); for tests only");
+  auto* user = app.add_option(
+      "--user", chosen.user, "become this user before anything is read (default: stay who we are)");
+  app.add_flag("!--no-sandbox", chosen.has_sandbox,
+               "keep all privileges and system calls; for debugging only")
+      ->excludes(user);
   app.add_flag("--check", chosen.checks_only, "read the configuration, say what is wrong, end");
 }
 

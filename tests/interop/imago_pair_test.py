@@ -4,12 +4,19 @@
 Transport mode, extended sequence numbers, IPv6 outside and inside.
 """
 
+import os
+import signal
+import sys
 import unittest
 
 from libcases import PairCase
 from libconfig import AES_CBC, AES_GCM, CHACHA20, configuration
 from libpeers import INSIDE, NETWORK, WIRE, Imagod, prepare
 from libtraffic import Flood, Wire
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+
+from libprograms import KEPT_MOST, thread_states  # noqa: E402
 
 HOSTS = {"local_ts": "dynamic", "remote_ts": "dynamic", "child": "mode = transport"}
 
@@ -38,6 +45,33 @@ class ImagoPair(PairCase):
         self.peer[who].terminate("ike", "t")
         self.assert_nothing()
         self.end()
+
+
+class Privileges(ImagoPair):
+    def test_a_tunnel_comes_up_and_is_rekeyed_in_the_sandbox(self):
+        """Every thread of both, before, with and after a tunnel: two capabilities, no new ones, a filter."""
+        self.pair()
+        self.assert_confined()
+        self.west.initiate()
+        self.assert_tunnel()
+        self.assert_confined()
+        for name in ("west", "east"):
+            for kind in ("child", "ike"):
+                self.rekey(name, kind)
+        self.assert_tunnel()
+        self.west.process.send_signal(signal.SIGHUP)
+        self.west.wait_for_log("configuration loaded")
+        self.assert_tunnel()
+        self.assert_confined()
+        self.finish()
+
+    def assert_confined(self):
+        for daemon in (self.west, self.east):
+            has_sanitizer = "this build has a sanitizer" in daemon.wait_for_log("privileges dropped.*").group()
+            for state in thread_states(daemon.process.pid):
+                for name in ("CapPrm", "CapEff", "CapBnd"):
+                    self.assertEqual(int(state[name], 16), KEPT_MOST, state)
+                self.assertEqual((state["NoNewPrivs"], state["Seccomp"]), ("1", "0" if has_sanitizer else "2"), state)
 
 
 class Modes(ImagoPair):

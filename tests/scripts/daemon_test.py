@@ -13,7 +13,8 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 
-from libprograms import IMAGOCTL, IMAGOD, READY, SECONDS_MAX, Program, imagod_command, not_built  # noqa: E402
+from libprograms import (IMAGOCTL, IMAGOD, KEPT_MOST, READY, SECONDS_MAX, Program, imagod_command,  # noqa: E402
+                         not_built, thread_states)
 from libprograms import run as run_checked  # noqa: E402
 
 OWN_NETWORK = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "--net"]
@@ -170,6 +171,73 @@ class Log(WithFolder):
         self.imagoctl("version")
         daemon.end()
         self.assertEqual(daemon.said, "imagod: ready\n")
+
+
+class Privileges(WithFolder):
+    """What /proc says about every thread of a daemon that serves."""
+
+    def test_the_daemon_confines_itself_before_it_serves(self):
+        daemon = self.start()
+        said = daemon.wait_for("privileges dropped.*").group()
+        is_confined = "this build has a sanitizer" not in said
+        states = thread_states(daemon.process.pid)
+        self.assertGreater(len(states), 3)
+        for state in states:
+            self.assertLessEqual(int(state["CapEff"], 16), KEPT_MOST, state)
+            self.assertEqual(state["CapEff"], state["CapPrm"])
+            self.assertEqual(int(state["CapInh"], 16) | int(state["CapAmb"], 16), 0, state)
+            self.assertEqual(state["NoNewPrivs"], "1", state)
+            self.assertEqual(state["Seccomp"], "2" if is_confined else "0", state)
+            if os.geteuid() == 0:
+                self.assertEqual(int(state["CapBnd"], 16), KEPT_MOST, state)
+        if is_confined:
+            self.assertRegex(said, r"in a sandbox of \d+ system calls")
+
+    def test_a_confined_daemon_reads_its_files_again_and_ends_cleanly(self):
+        daemon = self.start()
+        self.write(CONFIGURATION.replace("office", "branch"))
+        daemon.process.send_signal(signal.SIGHUP)
+        daemon.wait_for("configuration loaded")
+        done = self.imagoctl("up", "--ike", "branch", "nothing")
+        self.assertIn("CHILD_SA config 'nothing' not found", done.stderr)
+        self.assertEqual(daemon.end(), 0)
+        self.assertFalse(os.path.exists(f"{self.folder}/vici"))
+
+    def test_no_sandbox_keeps_all_and_says_so_at_every_level(self):
+        daemon = self.start("--no-sandbox", "--log-level", "0")
+        daemon.wait_for("--no-sandbox is for debugging")
+        for state in thread_states(daemon.process.pid):
+            self.assertEqual((state["NoNewPrivs"], state["Seccomp"]), ("0", "0"))
+        self.assertNotEqual(run(IMAGOD, "--no-sandbox", "--user", "nobody").returncode, 0)
+
+    def test_an_unknown_user_is_a_wrong_command_line(self):
+        done = run(IMAGOD, "--user", "no-such-user-of-imago", "--config", f"{self.folder}/imago.conf",
+                   "--control", f"unix://{self.folder}/vici")
+        self.assertEqual(done.returncode, 2, done.stderr)
+        self.assertIn("user 'no-such-user-of-imago'", done.stderr)
+
+    def test_another_user_from_the_start(self):
+        """It must be able to read the configuration itself, and owns the socket's folder that it was made."""
+        if os.geteuid() != 0:
+            self.skipTest("only root becomes another user")
+        os.chmod(self.folder, 0o755)
+        os.chmod(f"{self.folder}/imago.conf", 0o600)
+        command = [*OWN_NETWORK, "sh", "-c", 'ip link set lo up && exec "$@"', "sh",
+                   *imagod_command(f"{self.folder}/imago.conf", f"unix://{self.folder}/run/vici", "fake", "--user",
+                                   "nobody")]
+        refused = run(*command)
+        self.assertEqual(refused.returncode, 2, refused.stderr)
+        self.assertIn("imago.conf", refused.stderr)
+        shutil.chown(f"{self.folder}/imago.conf", "nobody")
+        daemon = Program(command)
+        self.addCleanup(daemon.end)
+        daemon.wait_for(READY)
+        for state in thread_states(daemon.process.pid):
+            self.assertNotIn("0", state["Uid"].split())
+            self.assertEqual(int(state["CapEff"], 16), KEPT_MOST)
+        self.assertEqual(run(IMAGOCTL, "--uri", f"unix://{self.folder}/run/vici", "version").returncode, 0)
+        self.assertEqual(daemon.end(), 0)
+        self.assertFalse(os.path.exists(f"{self.folder}/run/vici"))
 
 
 class Imagoctl(WithFolder):

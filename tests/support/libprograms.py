@@ -15,6 +15,7 @@ IMAGOCTL = os.path.join(BUILD, "tools", "imagoctl")
 READY = "(?m)^imagod: ready$"
 SECONDS_MAX = 30
 PR_SET_PDEATHSIG = 1
+KEPT_MOST = 1 << 10 | 1 << 12  # CAP_NET_BIND_SERVICE, CAP_NET_ADMIN
 
 
 def not_built(*programs):
@@ -103,3 +104,12 @@ class Program:
 
 def imagod_command(configuration, control, backend, *options):
     return [IMAGOD, "--config", configuration, "--control", control, "--backend", backend, *options]
+
+
+def thread_states(pid):
+    """/proc's status of every thread of that process, as dictionaries."""
+    states = []
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{thread}/status", encoding="utf-8") as file:
+            states.append(dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line))
+    return states

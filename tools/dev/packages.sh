@@ -2,7 +2,7 @@
 
 PACKAGES=(
   g++ cmake ninja-build ccache clang clang-tidy clang-format libclang-rt-14-dev
-  libcaf-dev libssl-dev libmnl-dev libmimalloc-dev libfmt-dev libcli11-dev nlohmann-json3-dev doctest-dev
+  libcaf-dev libssl-dev libmnl-dev libseccomp-dev libmimalloc-dev libfmt-dev libcli11-dev nlohmann-json3-dev doctest-dev
   python3-dev pybind11-dev python3-pytest
   iproute2 iputils-ping tcpdump openssl python3 git ca-certificates gnuplot-nox
 )

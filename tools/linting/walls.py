@@ -19,6 +19,7 @@ ROOMS = {
     "bench": ["core", "kernel_if", "actors", "world", "tests/support"],
     "tests/core": ["core", "tests/support"],
     "tests/kernel_if": ["core", "kernel_if", "tests/support"],
+    "tests/daemon": ["core/base", "daemon", "tests/support"],
     "tests/fuzz": ["core", "kernel_if", "actors", "world", "tests"],
     "tests": ["core", "kernel_if", "actors", "world", "tests", "examples"],
 }
@@ -30,6 +31,7 @@ OUTSIDE = {
     "libmnl/": ["kernel_if/xfrm", "kernel_if/route", "kernel_if/udp"],
     "openssl/": ["core/crypto", "kernel_if/user_esp", "kernel_if/ktls", "kernel_if/quic", "tests",
                  "bench"],
+    "seccomp.h": ["daemon"],
     "CLI/": ["daemon", "tools", "bench"],
     "nlohmann/": ["actors", "daemon", "tools", "bench", "world", "tests"],
     "doctest/": ["tests"],

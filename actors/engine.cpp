@@ -24,6 +24,15 @@ std::size_t usable_cpu_count() {
   return static_cast<std::size_t>(std::max(CPU_COUNT(&usable), 1));
 }
 
+void record_warning(journal& facts, const std::string& warning) {
+  fact said;
+  said.level = journal_level::audit;
+  said.group = journal_group::kernel;
+  said.name = "data_plane_limited";
+  said.fields = {{"what", warning}};
+  said.story = "data plane: {what}";
+  facts.record(std::move(said));
+}
 }  // namespace
 
 result<std::unique_ptr<engine>> engine::start(engine_options options) {
@@ -69,6 +78,7 @@ result<std::unique_ptr<engine>> engine::start(engine_options options) {
   if (parts.backend) {
     parts.sink = std::make_unique<kernel_sink>(shared->kernel.actor());
     if (auto started = parts.backend->start(*parts.sink); !started) return started.failure();
+    for (const auto& warning : parts.backend->warnings()) record_warning(*shared->facts, warning);
   }
   if (auto reading = parts.net->start(shared, parts.backend.get()); !reading)
     return reading.failure();

@@ -116,6 +116,7 @@ class impaired_backend final : public kernel_if::backend {
       return sink_->on_reply(id, error{*code, "impaired"});
     inner_->submit(id, std::move(request));
   }
+  std::vector<std::string> warnings() const override { return inner_->warnings(); }
   void stop() override { inner_->stop(); }
   status adopt_socket(int descriptor, ip_family family, bool is_nat_port) override {
     return inner_->adopt_socket(descriptor, family, is_nat_port);

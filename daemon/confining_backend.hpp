@@ -25,6 +25,7 @@ class confining_backend final : public kernel_if::backend {
   void submit(kernel_if::request_id id, data_plane::request request) override {
     inner_->submit(id, std::move(request));
   }
+  std::vector<std::string> warnings() const override { return inner_->warnings(); }
   void stop() override { inner_->stop(); }
   status adopt_socket(int descriptor, ip_family family, bool is_nat_port) override {
     return inner_->adopt_socket(descriptor, family, is_nat_port);

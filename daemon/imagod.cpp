@@ -32,6 +32,7 @@ struct arguments {
   std::string config = "/etc/imago/imago.conf";
   std::string control = "unix:///run/imago/vici";
   std::string backend = "auto";
+  std::string state = "/run/imago";
   int log_level = 1;
   std::string log_format = "text";
   std::string user;
@@ -105,8 +106,10 @@ engine_options options_of(const arguments& chosen) {
     return options;
   }
   if (chooses_xfrm(chosen)) {
-    options.make_backend = [](kernel_if::esp_sender&, random_source&) -> made {
-      return std::unique_ptr<kernel_if::backend>{std::make_unique<kernel_if::xfrm::backend>()};
+    kernel_if::xfrm::options xfrm;
+    xfrm.lease_folder = chosen.state;
+    options.make_backend = [xfrm](kernel_if::esp_sender&, random_source&) -> made {
+      return std::unique_ptr<kernel_if::backend>{std::make_unique<kernel_if::xfrm::backend>(xfrm)};
     };
     return options;
   }
@@ -174,8 +177,8 @@ status give_up_privileges(const arguments& chosen, const std::string& control_pa
 
 // The sandbox begins between the data plane's start and the first datagram.
 void confine_on_start(engine_options& options, std::size_t& call_count) {
-  auto confine = [&call_count]() -> status {
-    auto entered = enter_sandbox({});
+  auto confine = [&call_count](bool keeps_files) -> status {
+    auto entered = enter_sandbox({keeps_files});
     if (!entered) return entered.failure();
     call_count = *entered;
     return {};
@@ -185,8 +188,12 @@ void confine_on_start(engine_options& options, std::size_t& call_count) {
                              kernel_if::esp_sender& sender, random_source& random) -> made {
     auto inner = make(sender, random);
     if (!inner) return inner.failure();
+    // The kernel's IPsec keeps its leases in a file.
+    auto confine_with = [confine, keeps_files = (*inner)->name() == "xfrm"] {
+      return confine(keeps_files);
+    };
     return std::unique_ptr<kernel_if::backend>{
-        std::make_unique<confining_backend>(std::move(*inner), confine)};
+        std::make_unique<confining_backend>(std::move(*inner), std::move(confine_with))};
   };
 }
 
@@ -274,6 +281,9 @@ void declare(CLI::App& app, arguments& chosen) {
   app.add_option("--backend", chosen.backend, "the data plane: auto, user-esp, xfrm or fake")
       ->capture_default_str()
       ->check(CLI::IsMember({"auto", "user-esp", "xfrm", "fake"}));
+  app.add_option("--state", chosen.state,
+                 "the folder of what must outlive a kill: the leases in the kernel")
+      ->capture_default_str();
   app.add_option("--log-level", chosen.log_level, "from -1 and 0 (audit) over 1 to 4 (everything)")
       ->capture_default_str()
       ->check(CLI::Range(-1, 4));

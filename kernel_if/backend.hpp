@@ -28,6 +28,7 @@ struct capabilities {
   std::uint32_t replay_window_max = 64;     // packets
   bool has_kernel_options = false;          // marks, interface identifiers, hardware offload
   bool has_time_lifetimes = false;          // lifetime::soft_seconds, hard_seconds
+  bool has_shunts = false;                  // policies that bypass or discard
 };
 
 class backend {
@@ -38,6 +39,8 @@ class backend {
 
   // `sink` must outlive stop(). Errors: what the host refuses (no TUN device, no privilege).
   virtual status start(backend_sink& sink) = 0;
+  // What could not be set up although it goes on without: a sentence each. After start().
+  virtual std::vector<std::string> warnings() const { return {}; }
   // Never blocks. Requests are carried out in the order of submission.
   virtual void submit(request_id id, data_plane::request request) = 0;
   // Removes everything it installed and returns when no further sink call can come.

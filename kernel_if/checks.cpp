@@ -72,10 +72,11 @@ status check_parameters(const data_plane::sa_parameters& sa) {
 }
 
 status check_policy(const data_plane::policy& policy) {
-  if (policy.reqid == 0) return {errc::bad_value, "reqid of a policy"};
+  bool protects = policy.processing == data_plane::processing::protect;
+  if (protects != (policy.reqid != 0)) return {errc::bad_value, "reqid of a policy"};
   if (policy.local_selectors.empty() || policy.remote_selectors.empty())
     return {errc::bad_value, "policy without selectors"};
-  if (policy.outer_local.family() != policy.outer_remote.family())
+  if (protects && policy.outer_local.family() != policy.outer_remote.family())
     return {errc::bad_value, "policy with outer addresses of two families"};
   for (const auto* list : {&policy.local_selectors, &policy.remote_selectors})
     for (const auto& selector : *list)
@@ -98,6 +99,9 @@ status check_abilities(const capabilities& can, const data_plane::sa_parameters&
 status check_abilities(const capabilities& can, const data_plane::policy& policy) {
   if (!can.has_kernel_options && (policy.mark != data_plane::packet_mark{} || policy.if_id != 0))
     return {errc::not_supported, "mark or interface of a policy"};
+  if (!can.has_shunts && policy.processing != data_plane::processing::protect)
+    return {errc::not_supported,
+            "a policy that lets pass or drops: this data plane sees only what it protects"};
   return {};
 }
 

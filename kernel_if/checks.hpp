@@ -15,8 +15,8 @@ bool is_aead(encryption_algorithm algorithm);
 // bad_value, unsupported_algorithm, bad_key.
 status check_parameters(const data_plane::sa_parameters& sa);
 status check_policy(const data_plane::policy& policy);
-// not_supported where marks, interfaces, offload or limits in time are asked and the data plane
-// does not have them.
+// not_supported where marks, interfaces, offload, limits in time, bypass or discard are asked and
+// the data plane does not have them.
 status check_abilities(const capabilities& can, const data_plane::sa_parameters& sa);
 status check_abilities(const capabilities& can, const data_plane::policy& policy);
 

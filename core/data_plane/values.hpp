@@ -20,6 +20,8 @@ using spi = std::uint32_t;  // host order; 1..255 are reserved (RFC 4303 §2.1),
 
 enum class mode : std::uint8_t { tunnel, transport };
 enum class direction : std::uint8_t { inbound, outbound };
+// What a policy does with a packet (RFC 4301 §4.4.1). Bypass and discard need no SA.
+enum class processing : std::uint8_t { protect, bypass, discard };
 
 // An ESP SA is known by its direction, the address of its receiving end and its SPI.
 struct sa_id {
@@ -83,9 +85,11 @@ struct sa_parameters {
 };
 
 // One entry of the SPD: what is sent from local to remote leaves by the newest outbound SA of
-// `reqid`; what comes back must have come by an inbound SA of `reqid`.
+// `reqid`; what comes back must have come by an inbound SA of `reqid`. Without such an SA it is a
+// trap: a packet that meets it is an sa_acquired, and waits where the data plane can let it.
+// A bypass wins over every other policy, a discard over none.
 struct policy {
-  std::uint32_t reqid = 0;
+  std::uint32_t reqid = 0;  // of bypass and discard 0; their mode and outer addresses mean nothing
   data_plane::mode mode = data_plane::mode::tunnel;
   traffic_selectors local_selectors;
   traffic_selectors remote_selectors;
@@ -97,6 +101,7 @@ struct policy {
   bool installs_routes = true;
   packet_mark mark{};  // as in sa_parameters
   std::uint32_t if_id = 0;
+  data_plane::processing processing{};
   friend auto operator<=>(const policy&, const policy&) = default;
 };
 

@@ -287,6 +287,38 @@ void fake_backend::inject_event(data_plane::event event) {
   if (call.sink()) call.sink()->on_event(event);
 }
 
+std::optional<policy> fake_backend::send_packet(const traffic_selector& local,
+                                                const traffic_selector& remote) {
+  auto covers = [](const traffic_selectors& list, const traffic_selector& one) {
+    return std::any_of(list.begin(), list.end(),
+                       [&](const auto& wide) { return wide.contains(one); });
+  };
+  auto rank = [](const policy& one) {  // a bypass wins, a discard loses
+    return one.processing == processing::bypass ? 0 : one.processing == processing::protect ? 1 : 2;
+  };
+  std::optional<policy> best;
+  {
+    std::lock_guard lock{mutex_};
+    for (const auto& [one, count] : policies_)
+      if (covers(one.local_selectors, local) && covers(one.remote_selectors, remote) &&
+          (!best || rank(one) < rank(*best)))
+        best = one;
+  }
+  if (best && best->processing == processing::protect && !outbound_sa_of(best->reqid))
+    inject_event(sa_acquired{best->reqid, local, remote});
+  return best;
+}
+
+status fake_backend::lose_sa(const sa_id& id) {
+  {
+    std::lock_guard lock{mutex_};
+    if (sas_.erase(id) == 0) return {errc::no_such_sa, text_of(id)};
+  }
+  inject_event(events_lost{});
+  inject_event(lifetime_reached{id, true});
+  return {};
+}
+
 status fake_backend::set_usage(const sa_id& id, sa_usage usage) {
   std::lock_guard lock{mutex_};
   auto at = sas_.find(id);

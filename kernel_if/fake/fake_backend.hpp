@@ -68,7 +68,7 @@ struct held_reply {
 class fake_backend final : public backend {
  public:
   struct options {
-    kernel_if::capabilities capabilities{true, true, true, false, 4096};
+    kernel_if::capabilities capabilities{true, true, true, false, 4096, false, false, true};
     bool holds_replies = false;
     // Of SPIs that a request leaves to the data plane; null: count up from first_spi.
     random_source* random = nullptr;
@@ -97,6 +97,13 @@ class fake_backend final : public backend {
   void step_all();
   bool drop(request_id id);
   void inject_event(data_plane::event event);
+  // What a packet from local to remote meets: the policy that an SPD would find, nothing if there
+  // is none. One that protects and has no outbound SA is reported: sa_acquired.
+  std::optional<data_plane::policy> send_packet(const traffic_selector& local,
+                                                const traffic_selector& remote);
+
+  // Somebody else removed it and that was not heard: events_lost, then what a dump tells of it.
+  status lose_sa(const data_plane::sa_id& id);
 
   // What the SA carried, for query_sa; no_such_sa.
   status set_usage(const data_plane::sa_id& id, data_plane::sa_usage usage);

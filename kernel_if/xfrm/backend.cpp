@@ -29,13 +29,38 @@ constexpr std::chrono::seconds end_wait_max{5};
 
 instant monotonic_now() { return {std::chrono::steady_clock::now().time_since_epoch()}; }
 
-void set_larval_lifetime(unsigned seconds) {
-  std::ofstream file{"/proc/sys/net/core/xfrm_acq_expires"};
-  file << seconds << '\n';
+// What is there already is left alone, so that nothing is said where nothing is wrong.
+bool set_sysctl(const std::string& name, unsigned value) {
+  auto path = "/proc/sys/net/core/" + name;
+  std::ifstream before{path};
+  unsigned present = 0;
+  if (before >> present && present == value) return true;
+  std::ofstream file{path};
+  file << value << std::endl;
+  return file.good();
 }
 
 // <netinet/udp.h> and <linux/udp.h> exclude each other.
 constexpr int udp_encap_option = 100;
+
+// What is noted is in the file before the kernel is asked; one write for all that leaves together.
+class noting_transport final : public netlink_transport {
+ public:
+  noting_transport(std::unique_ptr<netlink_transport> inner, lease_journal& journal)
+      : inner_{std::move(inner)}, journal_{journal} {}
+  int descriptor() const override { return inner_->descriptor(); }
+  std::size_t receive_buffer_octets() const override { return inner_->receive_buffer_octets(); }
+  int send(bytes_view messages) override {
+    // Without it the SAs serve all the same.
+    (void)journal_.flush();
+    return inner_->send(messages);
+  }
+  int receive(bytes& datagram) override { return inner_->receive(datagram); }
+
+ private:
+  std::unique_ptr<netlink_transport> inner_;
+  lease_journal& journal_;
+};
 
 status set_bypass(int descriptor, ip_family family, std::uint8_t direction) {
   xfrm_userpolicy_info policy{};
@@ -66,6 +91,7 @@ kernel_if::capabilities backend::capabilities() const {
   can.replay_window_max = 4096;
   can.has_kernel_options = true;
   can.has_time_lifetimes = true;
+  can.has_shunts = true;
   return can;
 }
 
@@ -75,20 +101,51 @@ status backend::start(backend_sink& sink) {
   if (!requests) return requests.failure();
   auto events = options_.open_events();
   if (!events) return events.failure();
+  warnings_.clear();
+  open_journal();
   requests_socket_ = std::move(*requests);
+  if (journal_)
+    requests_socket_ = std::make_unique<noting_transport>(std::move(requests_socket_), *journal_);
   events_socket_ = std::move(*events);
   wake_event_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (wake_event_ < 0) return {errc::system_error, std::string{"eventfd: "} + strerror(errno)};
   sink_ = &sink;
-  driver_ = std::make_unique<driver>(*requests_socket_, *events_socket_, sink, options_.driver);
+  auto how = options_.driver;
+  how.journal = journal_.get();
+  driver_ = std::make_unique<driver>(*requests_socket_, *events_socket_, sink, std::move(how));
+  driver_->reclaim();
   {
     std::lock_guard lock{mutex_};
     is_running_ = true;
   }
   if (!options_.has_thread) return {};
-  if (options_.larval_lifetime_seconds != 0) set_larval_lifetime(options_.larval_lifetime_seconds);
+  set_sysctls();
   thread_ = std::thread{[this] { run(); }};
   return {};
+}
+
+// A process that was killed left a file. One that lives has it locked: then it is not ours to read.
+void backend::open_journal() {
+  if (options_.lease_folder.empty()) return;
+  lease_journal_options how;
+  how.folder = options_.lease_folder;
+  auto opened = lease_journal::open(std::move(how));
+  if (opened)
+    journal_ = std::move(*opened);
+  else
+    warnings_.push_back("leases are not noted, what is left after a kill stays: " +
+                        opened.failure().where);
+}
+
+// Of the network namespace, for everybody in it.
+void backend::set_sysctls() {
+  if (options_.larval_lifetime_seconds != 0 &&
+      !set_sysctl("xfrm_acq_expires", options_.larval_lifetime_seconds))
+    warnings_.emplace_back(
+        "net.core.xfrm_acq_expires cannot be set: SPIs of a slow negotiation may be lost");
+  if (options_.keeps_first_packets && !set_sysctl("xfrm_larval_drop", 0))
+    warnings_.emplace_back(
+        "net.core.xfrm_larval_drop cannot be set: packets that wait for an SA are lost");
 }
 
 void backend::stop() {
@@ -103,6 +160,8 @@ void backend::stop() {
   driver_.reset();
   requests_socket_.reset();
   events_socket_.reset();
+  if (journal_) (void)journal_->flush();
+  journal_.reset();
   close(wake_event_);
   wake_event_ = -1;
   is_woken_ = false;

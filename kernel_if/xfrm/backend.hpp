@@ -19,6 +19,12 @@ struct options {
   // than a negotiation with all its retransmissions (RFC 7296 §2.4). Where it cannot be set the
   // kernel's own value stays. 0: it is left alone.
   unsigned larval_lifetime_seconds = 165;
+  // Packets that wait for an SA are kept by the kernel (net.core.xfrm_larval_drop = 0), as far as
+  // it has room for them; else the first ones are lost. False: the kernel's own value stays.
+  bool keeps_first_packets = true;
+  // Where the leases are noted, so that the next process finds what this one had to leave behind
+  // (lease_journal.hpp). Empty: nowhere. A folder that cannot be used is a warning.
+  std::string lease_folder;
   // The rest is for tests; empty: the kernel's, the host's clock. False: no thread, step() does it.
   std::function<result<std::unique_ptr<netlink_transport>>()> open_requests;
   std::function<result<std::unique_ptr<netlink_transport>>()> open_events;
@@ -35,6 +41,7 @@ class backend final : public kernel_if::backend {
   kernel_if::capabilities capabilities() const override;
   // Of the calling thread's network namespace.
   status start(backend_sink& sink) override;
+  std::vector<std::string> warnings() const override { return warnings_; }
   void submit(request_id id, data_plane::request request) override;
   // Requests not begun are answered shutting_down; then everything it installed goes.
   void stop() override;
@@ -44,6 +51,7 @@ class backend final : public kernel_if::backend {
   // What the thread does: takes what was submitted, asks, hears. Without a thread only.
   void step();
   const pipeline_counters& counters() const { return driver_->counters(); }
+  const lease_journal* journal() const { return journal_.get(); }
 
  private:
   struct submitted {
@@ -51,15 +59,19 @@ class backend final : public kernel_if::backend {
     data_plane::request request;
   };
   void run();
+  void set_sysctls();
+  void open_journal();
   bool take_submitted();  // false: to stop
   void wait() const;
   void wake_locked();
   void end();
 
   options options_;
+  std::vector<std::string> warnings_;
   backend_sink* sink_ = nullptr;
   std::unique_ptr<netlink_transport> requests_socket_;
   std::unique_ptr<netlink_transport> events_socket_;
+  std::unique_ptr<lease_journal> journal_;
   std::unique_ptr<driver> driver_;
   std::thread thread_;
   int wake_event_ = -1;

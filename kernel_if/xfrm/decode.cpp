@@ -91,6 +91,7 @@ result<message_body> parse_sa(bytes_view payload) {
   image.mode = info->mode == XFRM_MODE_TUNNEL ? mode::tunnel : mode::transport;
   image.reqid = info->reqid;
   image.acquire_sequence = info->seq;
+  if (auto packet = selector_of(info->sel)) image.packet = *packet;
   image.octets = info->curlft.bytes;
   image.packets = info->curlft.packets;
   image.added_at = info->curlft.add_time;
@@ -144,6 +145,7 @@ result<message_body> parse_policy(bytes_view payload) {
   image.entry.action =
       info->action == XFRM_POLICY_ALLOW ? policy_action::allow : policy_action::block;
   image.entry.priority = info->priority;
+  image.index = info->index;
   bool fits = for_attributes(payload, [&](std::uint16_t type, bytes_view value, bytes_view) {
     if (type == XFRMA_TMPL) image.entry.protection = template_of(value);
     if (type == XFRMA_MARK) image.entry.key.mark = mark_of(value);

@@ -118,6 +118,7 @@ void driver::begin_ready() {
 }
 
 void driver::begin(const job_ptr& one) {
+  if (one == reclaiming_) return carry_out_reclaim(one);
   std::visit([&](auto& request) { carry_out(one, request); }, one->request);
 }
 
@@ -182,8 +183,10 @@ void driver::carry_out(const job_ptr& one, install_sa& request) {
   at->is_promotion = inbound;
   at->thresholds = thresholds_of(*at->record);
   sa.lifetime = with_sequence_limit(sa);
-  auto message = encode_sa(inbound ? sa_command::update : sa_command::add, sa, at->thresholds, 0);
+  auto message = encode_sa(inbound ? sa_command::update : sa_command::add, sa, at->thresholds, 0,
+                           label_for(sa.id.spi));
   if (!message) return finish(one, message.failure());
+  note(*at->record);
   sa.encryption_key = {};
   sa.integrity_key = {};
   ask_sa(at, std::move(*message));
@@ -215,6 +218,7 @@ void driver::ask_sa(const install_ptr& at, secret message) {
                     });
     } else {
       if (said.code == ESRCH) sas_.remove(at->record->id);  // the larval SA was too old
+      if (said.code == ESRCH || !at->is_promotion) note_end(at->record->key);
       at->failure = error_of(text_of(at->record->id), said);
     }
     count_down(at);
@@ -228,23 +232,29 @@ void driver::ask_changes(const install_ptr& at, std::vector<policy_change> chang
       continue;
     }
     ++at->outstanding;
-    auto message = change.kind == policy_change::what::update
-                       ? encode_policy(policy_command::update, change.entry, 0)
-                       : encode_delete_policy(change.entry.key, 0);
-    pipeline_.ask(std::move(message), answer_kind::acknowledgement, [this, at](answer& said) {
-      // What should go and is not there is gone.
-      if (said.code != 0 && said.code != ENOENT && !at->failure)
-        at->failure = error_of("policy", said);
-      count_down(at);
-    });
+    bool updates = change.kind == policy_change::what::update;
+    if (updates) note(change.entry);
+    auto message = updates ? encode_policy(policy_command::update, change.entry, 0,
+                                           index_for(change.entry.key))
+                           : encode_delete_policy(change.entry.key, 0);
+    pipeline_.ask(std::move(message), answer_kind::acknowledgement,
+                  [this, at, updates, key = change.entry.key](answer& said) {
+                    // What should go and is not there is gone.
+                    bool is_done = said.code == 0 || said.code == ENOENT;
+                    if (is_done && !updates) note_end(key);
+                    if (!is_done && !at->failure) at->failure = error_of("policy", said);
+                    count_down(at);
+                  });
   }
 }
 
 void driver::ask_add(const install_ptr& at, const policy_entry& entry) {
   ++at->outstanding;
-  pipeline_.ask(encode_policy(policy_command::add, entry, 0), answer_kind::acknowledgement,
-                [this, at, entry](answer& said) {
-                  auto refuse = [at, entry](error why) {
+  note(entry);
+  pipeline_.ask(encode_policy(policy_command::add, entry, 0, index_for(entry.key)),
+                answer_kind::acknowledgement, [this, at, entry](answer& said) {
+                  auto refuse = [this, at, entry](error why) {
+                    note_end(entry.key);
                     at->refused.insert(entry.key);
                     if (!at->failure) at->failure = std::move(why);
                   };
@@ -312,12 +322,19 @@ void driver::undo_sa(const install_ptr& at, const install_ptr& back) {
   auto key = at->record->key;
   ++back->outstanding;
   pipeline_.ask(encode_delete_sa(key, 0), answer_kind::acknowledgement,
-                [this, back](answer&) { count_down(back); });
+                [this, at, back](answer& said) {
+                  bool is_gone = said.code == 0 || said.code == ESRCH;
+                  if (is_gone && !at->is_promotion) note_end(at->record->key);
+                  count_down(back);
+                });
   if (!at->is_promotion) return;
   ++back->outstanding;
   pipeline_.ask(encode_allocate_spi(key.destination, at->record->source, key.spi, key.spi, 0),
                 answer_kind::larval, [this, at, back](answer& said) {
-                  if (said.code != 0) sas_.remove(at->record->id);
+                  if (said.code != 0) {
+                    sas_.remove(at->record->id);
+                    note_end(at->record->key);
+                  }
                   count_down(back);
                 });
 }
@@ -327,11 +344,12 @@ void driver::carry_out(const job_ptr& one, remove_sa& request) {
   if (!sa) return finish(one, error{errc::no_such_sa, text_of(request.id)});
   auto id = request.id;
   pipeline_.ask(encode_delete_sa(sa->key, 0), answer_kind::acknowledgement,
-                [this, one, id](answer& said) {
+                [this, one, id, key = sa->key](answer& said) {
                   // ESRCH: the kernel ended it first, or an answer was lost.
                   if (said.code != 0 && said.code != ESRCH)
                     return finish(one, error_of(text_of(id), said));
                   sas_.remove(id);
+                  note_end(key);
                   finish(one, reply{done{}});
                 });
 }
@@ -401,6 +419,10 @@ void driver::move(const job_ptr& one, const sa_image& image) {
   auto before = inbound ? image.source : image.key.destination;
   auto after = inbound ? from.address : to.address;
   sa_key key{to.address, sa->key.spi, sa->key.mark};
+  auto moved = *sa;
+  moved.key = key;
+  moved.source = from.address;
+  note(moved);
   if (!stays)
     pipeline_.ask(encode_delete_sa(sa->key, 0), answer_kind::acknowledgement, [](answer&) {});
   pipeline_.ask(encode_moved_sa(stays ? sa_command::update : sa_command::add, image, from.address,
@@ -408,7 +430,11 @@ void driver::move(const job_ptr& one, const sa_image& image) {
                 answer_kind::acknowledgement, [this, one, key, before, after, stays](answer& said) {
                   const auto& id = std::get<update_sa>(one->request).id;
                   if (said.code != 0 && !(said.code == EEXIST && said.was_repeated)) {
-                    if (auto* lost = sas_.find(id); lost && !stays) lost->is_gone = true;
+                    if (auto* lost = sas_.find(id); lost && !stays) {
+                      lost->is_gone = true;
+                      note_end(key);
+                      note_end(lost->key);
+                    }
                     return finish(one, error_of(text_of(id), said));
                   }
                   finish_move(one, key, before, after);
@@ -419,6 +445,7 @@ void driver::finish_move(const job_ptr& one, const sa_key& key, const ip_address
                          const ip_address& after) {
   const auto& request = std::get<update_sa>(one->request);
   auto* sa = sas_.find(request.id);
+  if (sa->key != key) note_end(sa->key);
   sas_.rename(*sa, key);
   sa->source = sa->id.direction == direction::inbound ? request.encap_remote.address
                                                       : request.encap_local.address;
@@ -435,14 +462,19 @@ void driver::finish_move(const job_ptr& one, const sa_key& key, const ip_address
 void driver::carry_out(const job_ptr& one, flush&) {
   auto at = std::make_shared<step_of_install>();
   at->one = one;
+  at->when_settled = [this, at = at.get(), one] {
+    if (options_.journal && options_.journal->leases().empty()) options_.journal->clear();
+    finish(one, at->failure ? reply{*at->failure} : reply{done{}});
+  };
   for (const auto& key : policies_.keys())
     ask_changes(at, {{policy_change::what::remove, {key, {}, 0, {}}}});
   for (const auto& [id, sa] : sas_.all()) {
     ++at->outstanding;
     pipeline_.ask(encode_delete_sa(sa.key, 0), answer_kind::acknowledgement,
-                  [this, at, name = text_of(id)](answer& said) {
-                    if (said.code != 0 && said.code != ESRCH && !at->failure)
-                      at->failure = error_of(name, said);
+                  [this, at, name = text_of(id), key = sa.key](answer& said) {
+                    bool is_gone = said.code == 0 || said.code == ESRCH;
+                    if (is_gone) note_end(key);
+                    if (!is_gone && !at->failure) at->failure = error_of(name, said);
                     count_down(at);
                   });
   }

@@ -9,6 +9,7 @@
 #include <functional>
 
 #include "kernel_if/xfrm/installed.hpp"
+#include "kernel_if/xfrm/lease_journal.hpp"
 #include "kernel_if/xfrm/request_pipeline.hpp"
 #include "kernel_if/xfrm/work_order.hpp"
 
@@ -19,6 +20,7 @@ struct driver_options {
   data_plane::spi spi_least = 0x100;  // RFC 4303 §2.1: those below are reserved
   data_plane::spi spi_most = 0xffffffff;
   unsigned resync_attempts_max = 3;
+  lease_journal* journal = nullptr;  // outlives the driver; null: nothing is noted
   // Of the host, for last_used: what the kernel calls now.
   std::function<std::int64_t()> wall_seconds;
 };
@@ -37,12 +39,17 @@ class driver {
   void refuse_unbegun();
   // As flush, without a reply.
   void remove_all();
+  // Before all that is submitted later: removes what the journal's leases say was left behind, as
+  // far as it is still there and still ours.
+  void reclaim();
 
   const pipeline_counters& counters() const { return pipeline_.counters(); }
   std::uint64_t resyncs() const { return resyncs_; }
+  std::size_t reclaimed() const { return reclaimed_; }  // SAs and policies
 
  private:
   struct step_of_install;
+  struct reclamation;
 
   void begin_ready();
   void begin(const job_ptr& one);
@@ -74,6 +81,17 @@ class driver {
   void finish_move(const job_ptr& one, const sa_key& key, const ip_address& before,
                    const ip_address& after);
 
+  // driver_leases.cpp
+  void carry_out_reclaim(const job_ptr& one);
+  void ask_dump(const std::shared_ptr<reclamation>& at, bool of_policies);
+  void remove_found(const std::shared_ptr<reclamation>& at);
+  void note(const installed_sa& sa);
+  void note(const policy_entry& entry);
+  void note_end(const sa_key& key);
+  void note_end(const policy_key& key);
+  sequence label_for(data_plane::spi spi) const;
+  std::uint32_t index_for(const policy_key& key) const;
+
   void receive_events();
   void on_event(message_body& body);
   void on_expire(const sa_expire& expired);
@@ -103,6 +121,8 @@ class driver {
   std::uint64_t resyncs_ = 0;
   std::optional<unsigned> jiffies_per_second_;
   bool is_measuring_jiffies_ = false;
+  job_ptr reclaiming_;
+  std::size_t reclaimed_ = 0;
 };
 
 }  // namespace imago::kernel_if::xfrm

@@ -55,7 +55,7 @@ void driver::on_event(message_body& body) {
     sa->source_reported = changed->after;
     sink_.on_event(remote_endpoint_changed{sa->id, changed->after});
   } else if (auto* acquire = std::get_if<sa_acquire>(&body)) {
-    if (policies_.wants(acquire->reqid))
+    if (acquire->reqid != 0 && policies_.wants(acquire->reqid))
       sink_.on_event(
           sa_acquired{acquire->reqid, source_of(acquire->packet), destination_of(acquire->packet)});
   }
@@ -65,7 +65,9 @@ void driver::on_expire(const sa_expire& expired) {
   auto* sa = sas_.find(expired.key);
   if (!sa) return;
   if (sa->is_larval) {
-    if (expired.is_hard) sas_.remove(sa->id);
+    if (!expired.is_hard) return;
+    note_end(sa->key);
+    sas_.remove(sa->id);
     return;
   }
   auto& is_reported = expired.is_hard ? sa->is_gone : sa->is_soft_reported;
@@ -79,20 +81,30 @@ void driver::resync() {
   ++resyncs_;
   if (resync_attempts_++ == 0) sink_.on_event(events_lost{});
   auto seen = std::make_shared<std::map<sa_key, sa_usage>>();
+  auto acquires = std::make_shared<std::vector<sa_acquired>>();
   // What is installed while the dump runs may or may not be in it.
   auto asked = std::make_shared<std::set<sa_id>>();
   for (const auto& [id, sa] : sas_.all()) asked->insert(id);
   pipeline_.ask(
       encode_dump_sas(0), answer_kind::dump,
-      [this, seen, asked](answer& said) {
+      [this, seen, asked, acquires](answer& said) {
         is_resyncing_ = false;
+        for (const auto& one : *acquires) sink_.on_event(one);
         if (said.code == 0) return compare(*seen, *asked);
         if (resync_attempts_ < options_.resync_attempts_max) must_resync_ = true;
       },
-      [this, seen](message_body& body) {
+      [this, seen, acquires](message_body& body) {
         auto* image = std::get_if<sa_image>(&body);
-        if (image)
-          (*seen)[{image->key.destination, image->key.spi, {}}] = usage_of(*image, now_, 0);
+        if (!image) return;
+        // A larval SA without an SPI: a packet waits for an SA. It does not ask again while that is
+        // there.
+        if (image->key.spi == 0 && !image->has_keys) {
+          if (image->reqid != 0 && policies_.wants(image->reqid))
+            acquires->push_back(
+                {image->reqid, source_of(image->packet), destination_of(image->packet)});
+          return;
+        }
+        (*seen)[{image->key.destination, image->key.spi, {}}] = usage_of(*image, now_, 0);
       });
 }
 

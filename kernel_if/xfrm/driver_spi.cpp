@@ -8,6 +8,19 @@ namespace imago::kernel_if::xfrm {
 
 using namespace data_plane;
 
+namespace {
+
+installed_sa larval_record(const ip_address& local, spi number, const ip_address& remote) {
+  installed_sa larval;
+  larval.id = {direction::inbound, local, number};
+  larval.key = {local, number, {}};
+  larval.source = remote;
+  larval.is_larval = true;
+  return larval;
+}
+
+}  // namespace
+
 void driver::carry_out(const job_ptr& one, allocate_spi& request) {
   if (request.local.family() != request.remote.family())
     return finish(one, error{errc::bad_value, "SPI between two address families"});
@@ -16,15 +29,17 @@ void driver::carry_out(const job_ptr& one, allocate_spi& request) {
   if (is_named && request.spi < options_.spi_least)
     return finish(one, error{errc::bad_value, text_of(named)});
   if (is_named && sas_.find(named)) return finish(one, error{errc::already_exists, text_of(named)});
+  if (is_named) note(larval_record(request.local, request.spi, request.remote));
   pipeline_.ask(encode_allocate_spi(request.local, request.remote,
                                     is_named ? request.spi : options_.spi_least,
                                     is_named ? request.spi : options_.spi_most, 0),
                 answer_kind::larval, [this, one, named](answer& said) {
                   // The kernel's word for an SPI that is taken; by ourselves, if we asked twice.
-                  if (said.code == ENOENT && named.spi != 0)
-                    return said.was_repeated
-                               ? look_for_larval(one)
-                               : finish(one, error{errc::already_exists, text_of(named)});
+                  if (said.code == ENOENT && named.spi != 0) {
+                    if (said.was_repeated) return look_for_larval(one);
+                    note_end(sa_key{named.destination, named.spi, {}});
+                    return finish(one, error{errc::already_exists, text_of(named)});
+                  }
                   finish_allocation(one, said);
                 });
 }
@@ -32,12 +47,12 @@ void driver::carry_out(const job_ptr& one, allocate_spi& request) {
 void driver::finish_allocation(const job_ptr& one, const answer& said) {
   const auto& request = std::get<allocate_spi>(one->request);
   const auto* image = said.object ? std::get_if<sa_image>(&*said.object) : nullptr;
-  if (said.code != 0 || !image) return finish(one, error_of("SPI", said));
-  installed_sa larval;
-  larval.id = {direction::inbound, request.local, image->key.spi};
-  larval.key = {request.local, image->key.spi, {}};
-  larval.source = request.remote;
-  larval.is_larval = true;
+  if (said.code != 0 || !image) {
+    if (request.spi != 0) note_end(sa_key{request.local, request.spi, {}});
+    return finish(one, error_of("SPI", said));
+  }
+  auto larval = larval_record(request.local, image->key.spi, request.remote);
+  note(larval);
   sas_.add(std::move(larval));
   finish(one, reply{spi_allocated{image->key.spi}});
 }
@@ -51,6 +66,7 @@ void driver::look_for_larval(const job_ptr& one) {
                   if (image && !image->has_keys && image->source == asked.remote)
                     return finish_allocation(one, shown);
                   sa_id id{direction::inbound, asked.local, asked.spi};
+                  note_end(sa_key{asked.local, asked.spi, {}});
                   finish(one, error{errc::already_exists, text_of(id)});
                 });
 }

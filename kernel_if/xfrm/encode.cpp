@@ -203,8 +203,9 @@ void put_thresholds(builder& out, const activity_thresholds& thresholds) {
   out.put(XFRMA_ETIMER_THRESH, thresholds.timer);
 }
 
-void put_policy_info(builder& out, const policy_entry& policy) {
+void put_policy_info(builder& out, const policy_entry& policy, std::uint32_t index) {
   auto& info = out.put_fixed<xfrm_userpolicy_info>();
+  info.index = index;
   info.sel = to_kernel(policy.key.selector);
   set_no_limits(info.lft);
   info.priority = policy.priority;
@@ -231,11 +232,12 @@ xfrm_user_tmpl template_for(const policy_template& wanted, ip_family family) {
 }  // namespace
 
 result<secret> encode_sa(sa_command command, const sa_parameters& sa,
-                         const activity_thresholds& thresholds, sequence number) {
+                         const activity_thresholds& thresholds, sequence number, sequence label) {
   bool adds = command == sa_command::add;
   builder out{static_cast<std::uint16_t>(adds ? XFRM_MSG_NEWSA : XFRM_MSG_UPDSA),
               NLM_F_ACK | (adds ? NLM_F_CREATE | NLM_F_EXCL : 0), number};
   auto& info = out.put_fixed<xfrm_usersa_info>();
+  info.seq = label;
   info.id.daddr = to_kernel(sa.id.destination);
   info.id.spi = htonl(sa.id.spi);
   info.id.proto = IPPROTO_ESP;
@@ -270,7 +272,6 @@ secret encode_moved_sa(sa_command command, const sa_image& image, const ip_addre
   if (image.info.size() == sizeof info) std::memcpy(&info, image.info.view().data(), sizeof info);
   info.id.daddr = to_kernel(destination);
   info.saddr = to_kernel(source);
-  info.seq = 0;  // else the kernel looks for a larval SA of that acquire
   // The counters go on where they are.
   out.put(XFRMA_LTIME_VAL, info.curlft);
   if (encap_source && encap_destination)
@@ -316,11 +317,12 @@ secret encode_allocate_spi(const ip_address& local, const ip_address& remote, sp
   return out.finish();
 }
 
-secret encode_policy(policy_command command, const policy_entry& policy, sequence number) {
+secret encode_policy(policy_command command, const policy_entry& policy, sequence number,
+                     std::uint32_t index) {
   bool adds = command == policy_command::add;
   builder out{static_cast<std::uint16_t>(adds ? XFRM_MSG_NEWPOLICY : XFRM_MSG_UPDPOLICY),
               NLM_F_ACK | (adds ? NLM_F_CREATE | NLM_F_EXCL : 0), number};
-  put_policy_info(out, policy);
+  put_policy_info(out, policy, index);
   if (policy.protection)
     out.put(XFRMA_TMPL,
             template_for(*policy.protection, policy.key.selector.source.address.family()));
@@ -331,9 +333,11 @@ secret encode_policy(policy_command command, const policy_entry& policy, sequenc
 
 namespace {
 
-secret encode_named_policy(std::uint16_t type, int flags, const policy_key& key, sequence number) {
+secret encode_named_policy(std::uint16_t type, int flags, const policy_key& key, sequence number,
+                           std::uint32_t index = 0) {
   builder out{type, flags, number};
   auto& id = out.put_fixed<xfrm_userpolicy_id>();
+  id.index = index;
   id.sel = to_kernel(key.selector);
   id.dir = static_cast<std::uint8_t>(key.direction);
   put_mark(out, key.mark);
@@ -343,8 +347,8 @@ secret encode_named_policy(std::uint16_t type, int flags, const policy_key& key,
 
 }  // namespace
 
-secret encode_delete_policy(const policy_key& key, sequence number) {
-  return encode_named_policy(XFRM_MSG_DELPOLICY, NLM_F_ACK, key, number);
+secret encode_delete_policy(const policy_key& key, sequence number, std::uint32_t index) {
+  return encode_named_policy(XFRM_MSG_DELPOLICY, NLM_F_ACK, key, number, index);
 }
 
 secret encode_get_policy(const policy_key& key, sequence number) {

@@ -68,17 +68,21 @@ enum class policy_command : std::uint8_t { add, update };
 
 using sequence = std::uint32_t;
 
-// A whole netlink message with NLM_F_REQUEST; it may carry keys, hence a secret.
+// A whole netlink message with NLM_F_REQUEST; it may carry keys, hence a secret. `label` and
+// `index`: numbers that the kernel keeps and shows and that change nothing; 0: it chooses.
 // Errors: unsupported_algorithm, bad_value (a name longer than the kernel's field).
 result<secret> encode_sa(sa_command command, const data_plane::sa_parameters& sa,
-                         const activity_thresholds& thresholds, sequence number);
+                         const activity_thresholds& thresholds, sequence number,
+                         sequence label = 0);
 secret encode_delete_sa(const sa_key& key, sequence number);
 secret encode_get_sa(const sa_key& key, sequence number);
 secret encode_dump_sas(sequence number);
 secret encode_allocate_spi(const ip_address& local, const ip_address& remote, data_plane::spi least,
                            data_plane::spi most, sequence number);
-secret encode_policy(policy_command command, const policy_entry& policy, sequence number);
-secret encode_delete_policy(const policy_key& key, sequence number);
+secret encode_policy(policy_command command, const policy_entry& policy, sequence number,
+                     std::uint32_t index = 0);
+// With an index: that very one, not another of the same key.
+secret encode_delete_policy(const policy_key& key, sequence number, std::uint32_t index = 0);
 secret encode_get_policy(const policy_key& key, sequence number);
 secret encode_dump_policies(sequence number);
 secret encode_flush_sas(sequence number);  // everybody's ESP SAs of the network namespace
@@ -112,7 +116,7 @@ struct sa_image {
   ip_address source;
   data_plane::mode mode{};
   std::uint32_t reqid = 0;
-  std::uint32_t acquire_sequence = 0;  // of a larval SA made by an acquire
+  std::uint32_t acquire_sequence = 0;  // of a larval SA made by an acquire; else its label
   std::optional<std::uint16_t> encap_source_port;
   std::optional<std::uint16_t> encap_destination_port;
   std::uint64_t octets = 0;
@@ -122,6 +126,7 @@ struct sa_image {
   std::uint32_t replayed = 0;
   std::uint32_t integrity_failed = 0;
   std::uint32_t if_id = 0;
+  selector packet;        // of a larval SA made by an acquire: what asked for it
   bool has_keys = false;  // else it is larval
   secret info;            // the kernel's struct, to be sent back
   secret rest;
@@ -134,6 +139,7 @@ secret encode_moved_sa(sa_command command, const sa_image& image, const ip_addre
 
 struct policy_image {
   policy_entry entry;
+  std::uint32_t index = 0;
 };
 struct sa_acquire {
   std::uint32_t reqid = 0;  // of the policy's template; 0 if it has none

@@ -130,11 +130,20 @@ selector reversed(selector out) {
   return out;
 }
 
+// Over all that protect, or under all of them; among themselves as those.
+constexpr std::uint32_t shunt_offset = 0x10000;
+
 policy_entry entry_of(const policy& policy, policy_direction direction, const selector& what) {
   bool outbound = direction == policy_direction::out;
   policy_entry entry;
   entry.key = {direction, what, policy.mark, policy.if_id};
   entry.priority = priority_of(what);
+  if (policy.processing != processing::protect) {
+    bool passes = policy.processing == processing::bypass;
+    entry.action = passes ? policy_action::allow : policy_action::block;
+    entry.priority = passes ? entry.priority - shunt_offset : entry.priority + shunt_offset;
+    return entry;
+  }
   entry.protection =
       policy_template{policy.mode, outbound ? policy.outer_local : policy.outer_remote,
                       outbound ? policy.outer_remote : policy.outer_local, policy.reqid};
@@ -172,7 +181,7 @@ result<std::vector<policy_entry>> entries_of(const policy& policy) {
     entries.push_back(entry_of(policy, policy_direction::out, one));
     auto back = reversed(one);
     entries.push_back(entry_of(policy, policy_direction::in, back));
-    if (policy.mode == mode::tunnel)
+    if (policy.mode == mode::tunnel || policy.processing != processing::protect)
       entries.push_back(entry_of(policy, policy_direction::forward, back));
   }
   return entries;

@@ -12,8 +12,8 @@ namespace imago::kernel_if::xfrm {
 result<std::vector<policy_entry>> entries_of(const data_plane::policy& policy);
 
 // Lower wins: of two selectors that overlap the narrower one, by prefix lengths, then by
-// protocol, then by ports. Between 0x10000 and 0x1ffff; below and above there is room for shunts
-// that must win always, and for those that must win never.
+// protocol, then by ports. Between 0x10000 and 0x1ffff; below are policies that bypass, which
+// win always, above those that discard, which win never.
 std::uint32_t priority_of(const selector& what);
 
 // The traffic selector that covers the same as one side of a kernel's selector.

@@ -1,10 +1,11 @@
-// Writes the seeds of ike_message, payload, vici, exchange and xfrm_message from the values that
-// the tests use.
+// Writes the seeds of ike_message, payload, vici, exchange, xfrm_message and leases from the values
+// that the tests use.
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
 
 #include "core/vici/message.hpp"
+#include "kernel_if/xfrm/lease_records.hpp"
 #include "tests/core/wire_samples.hpp"
 #include "tests/kernel_if/xfrm_fixture.hpp"
 
@@ -240,6 +241,34 @@ void write_xfrm(const files::path& folder) {
   write(folder / "policies", dump);
 }
 
+void write_leases(const files::path& folder) {
+  using namespace kernel_if;
+  using testing::at;
+  files::create_directories(folder);
+  auto name = at("192.0.2.1");
+  auto file = xfrm::encode_lease_header({"6f6b8d2e-0000-4000-8000-00c0ffee0001", 4, 4026531840, 7});
+  write(folder / "empty", file);
+  xfrm::sa_lease sa{{name, 0xc0ffee01, {}}, at("192.0.2.2"), 0};
+  append(file, xfrm::encode_lease(sa));
+  sa.reqid = 7;
+  append(file, xfrm::encode_lease(sa));
+  xfrm::sa_lease six{{at("2001:db8::1"), 0xc0ffee02, {1, 0xff}}, at("2001:db8::2"), 9};
+  append(file, xfrm::encode_lease(six));
+  testing::ends e;
+  auto entries = xfrm::entries_of(policy_between(e.how, e.own, e.other));
+  for (const auto& one : *entries) append(file, xfrm::encode_lease(one));
+  auto shunt = entries->front();
+  shunt.protection.reset();
+  shunt.action = xfrm::policy_action::block;
+  append(file, xfrm::encode_lease(shunt));
+  write(folder / "living", file);
+  append(file, xfrm::encode_lease_end(six.key));
+  append(file, xfrm::encode_lease_end(shunt.key));
+  write(folder / "some-gone", file);
+  file.resize(file.size() - 5);
+  write(folder / "cut-off", file);
+}
+
 }  // namespace
 
 int main(int count, char** arguments) {
@@ -253,5 +282,6 @@ int main(int count, char** arguments) {
   write_vici(corpus / "vici");
   write_exchanges(corpus / "exchange");
   write_xfrm(corpus / "xfrm_message");
+  write_leases(corpus / "leases");
   return 0;
 }

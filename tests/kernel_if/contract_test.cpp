@@ -132,6 +132,33 @@ TEST_CASE("contract: a policy is removed exactly as it was installed, as often a
   });
 }
 
+TEST_CASE("contract: bypass and discard come and go, or are refused and leave nothing") {
+  with_each([](subject& s) {
+    for (auto processing : {data_plane::processing::bypass, data_plane::processing::discard}) {
+      auto shunt = s.policy();
+      shunt.processing = processing;
+      CHECK(s.refusal(data_plane::install_policy{shunt}) == errc::bad_value);  // it has a reqid
+      shunt.reqid = 0;
+      if (!s.plane().capabilities().has_shunts) {
+        CHECK(s.refusal(data_plane::install_policy{shunt}) == errc::not_supported);
+        CHECK(s.refusal(data_plane::remove_policy{shunt}) == errc::not_found);
+        continue;
+      }
+      // Beside a policy of the same selectors that protects.
+      CHECK(s.ask(data_plane::install_policy{s.policy()}).has_value());
+      CHECK(s.ask(data_plane::install_policy{shunt}).has_value());
+      CHECK(s.ask(data_plane::install_policy{shunt}).has_value());
+      CHECK(s.ask(data_plane::remove_policy{shunt}).has_value());
+      CHECK(s.ask(data_plane::remove_policy{s.policy()}).has_value());
+      CHECK(s.ask(data_plane::remove_policy{shunt}).has_value());
+      CHECK(s.refusal(data_plane::remove_policy{shunt}) == errc::not_found);
+    }
+    auto without_reqid = s.policy();
+    without_reqid.reqid = 0;
+    CHECK(s.refusal(data_plane::install_policy{without_reqid}) == errc::bad_value);
+  });
+}
+
 TEST_CASE("contract: a new SA was never used; an update is taken") {
   with_each([](subject& s) {
     CHECK(s.ask(data_plane::install_sa{s.outbound(4711), {}}).has_value());

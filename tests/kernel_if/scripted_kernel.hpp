@@ -33,6 +33,8 @@ class scripted_kernel {
   std::map<xfrm::sa_key, bytes> sas;  // a larval one is empty, else the request that made it
   std::map<xfrm::sa_key, ip_address> larval_sources;
   std::map<xfrm::policy_key, xfrm::policy_entry> policies;
+  std::map<xfrm::policy_key, std::uint32_t> indices;
+  std::vector<bytes> acquired;       // larval SAs of packets that wait, as they are shown
   std::vector<std::uint16_t> types;  // of all requests, in order
   std::vector<std::size_t> sends;    // how many messages each had
   std::vector<int> send_errors;      // of the next sends, taken from the front
@@ -215,8 +217,11 @@ class scripted_kernel {
   outcome show(const nlmsghdr& head, bytes_view octets) {
     if ((head.nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP) {
       outcome all;
+      for (const auto& one : acquired) all.datagrams.push_back(shown(one, head.nlmsg_seq));
       for (const auto& [key, request] : sas)
-        if (!request.empty()) all.datagrams.push_back(shown(request, head.nlmsg_seq));
+        all.datagrams.push_back(request.empty() ? larval_answer(head.nlmsg_seq, larval_sources[key],
+                                                                key.destination, key.spi)
+                                                : shown(request, head.nlmsg_seq));
       all.datagrams.push_back(dump_end(head.nlmsg_seq));
       return all;
     }
@@ -233,20 +238,33 @@ class scripted_kernel {
     xfrm::message_reader reader{octets};
     auto one = reader.next();
     if (!one) return {EINVAL, {}};
-    auto entry = std::get<xfrm::policy_image>(one->body).entry;
+    const auto& image = std::get<xfrm::policy_image>(one->body);
+    const auto& entry = image.entry;
     if (head.nlmsg_type == XFRM_MSG_NEWPOLICY && policies.count(entry.key) != 0)
       return {EEXIST, {}};
+    // Of one that is replaced the index stays.
+    if (policies.count(entry.key) == 0) indices[entry.key] = image.index;
     policies[entry.key] = entry;
     return {};
   }
 
   outcome on_policy(const nlmsghdr& head, bytes_view octets) {
     xfrm_userpolicy_id id;
+    if ((head.nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP) {
+      outcome all;
+      for (const auto& [key, entry] : policies)
+        all.datagrams.push_back(to_bytes(
+            xfrm::encode_policy(xfrm::policy_command::add, entry, head.nlmsg_seq, indices[key])
+                .view()));
+      all.datagrams.push_back(dump_end(head.nlmsg_seq));
+      return all;
+    }
     std::memcpy(&id, octets.data() + sizeof head, sizeof id);
     xfrm::policy_key key{
         static_cast<xfrm::policy_direction>(id.dir), *xfrm::selector_of(id.sel), {}, 0};
     auto at = policies.find(key);
     if (at == policies.end()) return {ENOENT, {}};
+    if (id.index != 0 && id.index != indices[key]) return {ENOENT, {}};
     if (head.nlmsg_type == XFRM_MSG_GETPOLICY)
       return {
           0,
@@ -288,8 +306,11 @@ struct scripted_plane {
   std::unique_ptr<xfrm::backend> plane;
   kernel_if::request_id last_id = 0;
 
-  scripted_plane() {
+  // `lease_folder`: where it notes its leases, of a kernel as somebody left it.
+  explicit scripted_plane(std::string lease_folder = {}, scripted_kernel found = {})
+      : kernel{std::move(found)} {
     xfrm::options options;
+    options.lease_folder = std::move(lease_folder);
     options.has_thread = false;
     options.clock = [this] { return now; };
     using opened = result<std::unique_ptr<xfrm::netlink_transport>>;

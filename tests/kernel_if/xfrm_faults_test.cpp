@@ -326,6 +326,27 @@ TEST_CASE("xfrm: after lost events one dump says what they would have said") {
   }
 }
 
+TEST_CASE("xfrm: a lost acquire is found by the dump, since the packet will not ask again") {
+  scripted_plane p;
+  CHECK(p.ask(data_plane::install_policy{p.policy()}).has_value());
+  auto packet = xfrm::entries_of(p.policy())->front().key.selector;
+  auto own = p.e.own.outer.address, other = p.e.other.outer.address;
+  p.kernel.acquired = {acquired_sa(0, packet, 7, own, other),
+                       acquired_sa(0, packet, 12345, own, other),  // another program's
+                       acquired_sa(0, packet, 0, own, other)};
+  p.kernel.events.push_back({ENOBUFS, {}});
+  p.plane->step();
+  p.pass(duration{});
+  CHECK(count_of<data_plane::events_lost>(p.sink) == 1);
+  REQUIRE(count_of<data_plane::sa_acquired>(p.sink) == 1);
+  for (const auto& one : p.sink.events())
+    if (const auto* fact = std::get_if<data_plane::sa_acquired>(&one)) {
+      CHECK(fact->reqid == 7);
+      CHECK(fact->local == xfrm::source_of(packet));
+      CHECK(fact->remote == xfrm::destination_of(packet));
+    }
+}
+
 TEST_CASE("xfrm: a dump that fails is begun again, a bounded number of times") {
   scripted_plane p;
   CHECK(p.ask(install_sa{p.outbound(4711), {}}).has_value());

@@ -124,6 +124,15 @@ inline bytes larval_answer(xfrm::sequence number, const ip_address& source,
   return kernel_message{XFRM_MSG_NEWSA, number}.put(sa_info(source, destination, spi)).octets();
 }
 
+// What the kernel shows while packets wait for an SA: larval, without an SPI.
+inline bytes acquired_sa(xfrm::sequence number, const xfrm::selector& packet, std::uint32_t reqid,
+                         const ip_address& source, const ip_address& destination) {
+  auto info = sa_info(source, destination, 0, reqid);
+  info.sel = xfrm::to_kernel(packet);
+  info.seq = 99;
+  return kernel_message{XFRM_MSG_NEWSA, number}.put(info).octets();
+}
+
 inline bytes expire_event(const ip_address& source, const ip_address& destination,
                           data_plane::spi spi, bool is_hard) {
   xfrm_user_expire expired{};

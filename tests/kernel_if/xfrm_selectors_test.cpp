@@ -64,6 +64,30 @@ TEST_CASE("xfrm selectors: an ICMP type is the kernel's source port, a code its 
   CHECK_FALSE(entries_of(policy_between(e.how, e.own, e.other)).has_value());
 }
 
+TEST_CASE("xfrm selectors: a bypass is before and a discard after whatever protects") {
+  ends e;
+  e.own.inner = {selector_with("10.2.0.0/16", 0, 0, 65535)};
+  e.other.inner = {selector_with("10.1.0.0/16", 0, 0, 65535)};
+  auto shunt = policy_between(e.how, e.own, e.other);
+  shunt.reqid = 0;
+  for (auto processing : {data_plane::processing::bypass, data_plane::processing::discard}) {
+    bool passes = processing == data_plane::processing::bypass;
+    shunt.processing = processing;
+    for (auto mode : {data_plane::mode::tunnel, data_plane::mode::transport}) {
+      shunt.mode = mode;
+      auto entries = entries_of(shunt);
+      REQUIRE(entries.has_value());
+      CHECK(entries->size() == 3);  // in, out, and forwarded whatever the mode
+      for (const auto& entry : *entries) {
+        CHECK_FALSE(entry.protection.has_value());
+        CHECK(entry.action == (passes ? policy_action::allow : policy_action::block));
+        CHECK(passes == (entry.priority < 0x10000));
+        CHECK(passes != (entry.priority > 0x1ffff));
+      }
+    }
+  }
+}
+
 TEST_CASE("xfrm selectors: of two that overlap the narrower one wins") {
   auto priority = [](std::string_view source, std::string_view destination, std::uint8_t protocol,
                      std::uint16_t mask) {

@@ -10,7 +10,7 @@ import time
 from .rows import ROWS, rounded
 
 WAITED_PERCENT_MAX = 2
-COLOURS = ("#3060a0", "#c05020", "#50904a")
+COLOURS = ("#3060a0", "#c05020", "#50904a", "#8060a0")
 
 
 class Report:
@@ -38,7 +38,7 @@ class Report:
             row = ROWS[one.row]
             unit = f" {row.unit}" if row.unit else ""
             rival = "-" if one.rival is None else f"{rounded(one.rival)}{unit}"
-            lines.append(f"| {one.row} | {row.title} | {rounded(one.value)}{unit} | {row.goal}{unit} | "
+            lines.append(f"| {one.row} | {row.title} | {rounded(one.value)}{unit} | {row.goal} | "
                          f"{'yes' if one.met else 'no'} | {rival} |")
         return lines
 
@@ -97,8 +97,8 @@ class Report:
         scale = (f"set logscale y\nset yrange [{min(heights) / 2}:*]\n" if max(heights) > 50 * min(heights)
                  else "set yrange [0:*]\n")
         settings = ("set style data histogram\nset style histogram clustered\nset style fill solid\n"
-                    f"set ylabel '{title}'\nset key top left\nset grid y\n{scale}")
-        plots = ", ".join(f"$data using {at + 2}:xtic(1) linecolor rgb '{COLOURS[at % 3]}' title '{column}'"
+                    f"set ylabel '{title}'\nset key outside top center horizontal\nset grid y\n{scale}")
+        plots = ", ".join(f"$data using {at + 2}:xtic(1) linecolor rgb '{COLOURS[at % len(COLOURS)]}' title '{column}'"
                           for at, column in enumerate(columns))
         return name, f"$data << END\n{data}\nEND\n{settings}{self.outputs(name, 'plot ' + plots)}"
 
@@ -108,6 +108,7 @@ class Report:
                          for at, points in enumerate(series.values()))
         settings = (f"set xlabel '{x_title}'\nset ylabel '{y_title}'\nset logscale x\nset grid\nset key top left\n"
                     "set yrange [0:*]\n")
-        plots = ", ".join(f"$line{at} with linespoints linewidth 2 linecolor rgb '{COLOURS[at % 3]}' title '{one}'"
+        style = "with linespoints linewidth 2 linecolor rgb"
+        plots = ", ".join(f"$line{at} {style} '{COLOURS[at % len(COLOURS)]}' title '{one}'"
                           for at, one in enumerate(series))
         return name, f"{blocks}{settings}{self.outputs(name, 'plot ' + plots)}"

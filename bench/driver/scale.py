@@ -94,13 +94,15 @@ def findings(all_marks):
         return (marks[last]["rss_kb"] - marks[low]["rss_kb"]) / (marks[last]["up"] - marks[low]["up"])
 
     return [
-        Finding("5", *both(dearer), note=f"at {last:,} / at {first} to 1,000; charon with its table tuned (65,536 buckets)"),
+        Finding("5", *both(dearer),
+                note=f"at {last:,} / at {first} to 1,000; charon with its table tuned (65,536 buckets)"),
         Finding("6", *both(growth), note=f"growth from {low:,} to {last:,} SAs"),
         Finding("14", *both(lambda marks: marks[last]["list_cpu_us"]), note=f"at {last:,} SAs"),
         Finding("14 look-up", *both(lambda marks: marks[last]["lookup_us"] / marks[low]["lookup_us"]),
                 note="us: " + ", ".join(f"{name} {marks[low]['lookup_us']:.0f} -> {marks[last]['lookup_us']:.0f}"
                                         for name, marks in all_marks.items())),
-        Finding("15", *both(lambda marks: marks[at_idle]["idle_percent"]), note=f"with {at_idle:,} SAs"),
+        Finding("15", *both(lambda marks: marks[at_idle]["idle_percent"]), note=f"with {at_idle:,} SAs",
+                is_met=at_idle == 10_000),
     ]
 
 

@@ -82,7 +82,7 @@ TEST_CASE("world: SAs given as durable models serve as if they had been negotiat
 
 // Each answers the other's request with TEMPORARY_FAILURE (RFC 7296 §2.25); with the same wait on
 // both sides they would do so for ever.
-TEST_CASE("world: a rekey of the IKE SA and one of its Child SA that collide soon pass each other") {
+TEST_CASE("world: rekeys of an IKE SA and of its Child SA that collide soon pass each other") {
   for (std::uint64_t seed = 1; seed <= 20; ++seed) {
     world_options options;
     options.seed = seed;

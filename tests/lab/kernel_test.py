@@ -29,7 +29,7 @@ def parse_arguments():
     parser.add_argument("--logs", default=os.path.join(ROOT, "build", "logs"), help="where logs are left")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
     parser.add_argument("--contract-only", action="store_true", help="only the contract suite: one boot, some seconds")
-    parser.add_argument("peers", nargs="*", help="only these of: imago charon")
+    parser.add_argument("peers", nargs="*", help="only these of: imago charon libreswan")
     return parser.parse_args()
 
 
@@ -87,7 +87,7 @@ def main():
         say(said[-3000:])
     cases = []
     if not options.contract_only:
-        for name in options.peers or ["imago", "charon"]:
+        for name in options.peers or ["imago", "charon", "libreswan"]:
             code, said = parts.run(name, [sys.executable, CASES, name], 900)
             has_failed = has_failed or code != 0
             cases += [json.loads(line) for line in said.splitlines() if line.startswith("{")]

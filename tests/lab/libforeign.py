@@ -2,15 +2,22 @@
 
 import os
 import re
+import shutil
 
-from libconfig import AES_GCM, configuration
-from libpeers import CHARON, Charon, Imagod, run
+from libconfig import AES_GCM, SECRET, configuration
+from libpeers import CHARON, NETWORK, WIRE, Charon, Daemon, Imagod, run
+
+# Its package and strongSwan's exclude each other, so it is unpacked here (tools/dev/kernel.sh).
+LIBRESWAN = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))),
+                         "build", "peers", "libreswan")
+AES256_GCM = ("aes256gcm16-prfsha256-ecp256", "aes256gcm16-ecp256")
 
 
 class SwanctlPeer:
     """What those that speak swanctl share; mixed into a Daemon."""
 
     PROPOSALS = AES_GCM
+    REVIVES = False  # what it was told to initiate, when the other deletes it
 
     @staticmethod
     def cannot(_role, _auth, _shape):
@@ -53,4 +60,105 @@ class CharonPeer(SwanctlPeer, Charon):
         return re.split("[-+]", said)[0] or "unknown"
 
 
-PEERS = {one.NAME: one for one in (ImagoPeer, CharonPeer)}
+class LibreswanPeer(Daemon):
+    """pluto, told by whack. Its files have fixed places, so it lives in throw-away roots only."""
+
+    NAME = "libreswan"
+    PROPOSALS = AES256_GCM
+    REVIVES = True
+    NSS = "/var/lib/ipsec/nss"
+
+    def __init__(self, lab, case, credentials):
+        super().__init__(lab, "east", self.connection(case))
+        self.credentials = credentials
+
+    @staticmethod
+    def connection(case):
+        if case.is_transport:
+            networks = "type=transport"
+        else:
+            networks = (f"type=tunnel\n    leftsubnet={NETWORK[case.family]['east']}"
+                        f"\n    rightsubnet={NETWORK[case.family]['west']}")
+        if case.auth == "psk":
+            proof = "authby=secret\n    leftid=@east.test\n    rightid=@west.test"
+        else:
+            proof = "authby=ecdsa\n    leftid=@east.test\n    leftcert=east\n    rightid=@west.test\n    rightca=%same"
+        return f"""config setup
+    logtime=yes
+conn t
+    {proof}
+    ikev2=insist
+    left={WIRE[case.family]['east']}
+    right={WIRE[case.family]['west']}
+    {networks}
+    ike=aes_gcm256-sha2_256;dh19
+    esp=aes_gcm256;dh19
+    pfs=yes
+    auto=add
+"""
+
+    @staticmethod
+    def why_not():
+        if not os.access(f"{LIBRESWAN}/usr/libexec/ipsec/pluto", os.X_OK):
+            return "Debian's libreswan could not be unpacked"
+        with open("/proc/cpuinfo", encoding="ascii") as file:
+            if "User Mode Linux" not in file.read():
+                return "libreswan is copied over the root, which only a throw-away kernel allows"
+        for folder in ("etc", "usr"):
+            run("cp", "-a", f"{LIBRESWAN}/{folder}", "/")
+        said = run("ldd", "/usr/libexec/ipsec/pluto").stdout
+        lost = re.findall(r"(\S+) => not found", said)
+        return f"libreswan needs {', '.join(lost)}" if lost else None
+
+    @staticmethod
+    def version():
+        found = re.search(r"Libreswan (\S+)", run("ipsec", "--version").stdout)
+        return found.group(1) if found else "unknown"
+
+    @staticmethod
+    def cannot(_role, _auth, _shape):
+        return None
+
+    @staticmethod
+    def lacks(_case, _feature):
+        return None
+
+    def start(self):
+        for folder in (self.NSS, "/run/pluto"):
+            shutil.rmtree(folder, ignore_errors=True)
+            os.makedirs(folder)
+        os.makedirs("/var/log/pluto", exist_ok=True)
+        shutil.copy(self.configuration, "/etc/ipsec.conf")
+        with open("/etc/ipsec.secrets", "w", encoding="ascii") as file:
+            file.write(f'@east.test @west.test : PSK "{SECRET}"\n')
+        os.chmod("/etc/ipsec.secrets", 0o600)
+        run("ipsec", "initnss")
+        if self.credentials:
+            self.install_certificate()
+        self.spawn(("/usr/libexec/ipsec/pluto", "--config", "/etc/ipsec.conf", "--nofork", "--stderrlog"),
+                   "listening for IKE messages|loading secrets from")
+        self.ipsec("auto", "--add", "t")
+        return self
+
+    def install_certificate(self):
+        bundle = os.path.join(self.folder, "east.p12")
+        paths = {name: self.credentials.path(name) for name in ("east.pem", "east.key", "ca.pem")}
+        run("openssl", "pkcs12", "-export", "-in", paths["east.pem"], "-inkey", paths["east.key"], "-certfile",
+            paths["ca.pem"], "-name", "east", "-passout", "pass:", "-out", bundle)
+        run("pk12util", "-i", bundle, "-d", f"sql:{self.NSS}", "-K", "", "-W", "")
+        run("certutil", "-A", "-d", f"sql:{self.NSS}", "-n", "authority", "-t", "CT,,", "-i", paths["ca.pem"])
+
+    def ipsec(self, *arguments):
+        return run(*self.lab.inside("east", "ipsec", *arguments))
+
+    def initiate(self):
+        self.ipsec("auto", "--up", "t")
+
+    def rekey(self, kind, _name):
+        self.ipsec("whack", {"child": "--rekey-ipsec", "ike": "--rekey-ike"}[kind], "--name", "t")
+
+    def terminate(self, _kind, _name):
+        self.ipsec("whack", "--terminate", "--name", "t")
+
+
+PEERS = {one.NAME: one for one in (ImagoPeer, CharonPeer, LibreswanPeer)}

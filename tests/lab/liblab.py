@@ -82,7 +82,9 @@ class Case:
         self.ping()
 
     def delete(self):
-        (self.west if self.role == "responder" else self.peer).terminate("ike", "t")
+        # Each deletes what the other began; but not against a peer that begins anew what it began.
+        is_by_imago = (self.role == "responder") != self.kind.REVIVES
+        (self.west if is_by_imago else self.peer).terminate("ike", "t")
         wait_until(lambda: not self.west.sas(), "no SA listed by Imago")
 
     def leave_nothing(self):

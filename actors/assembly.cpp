@@ -3,6 +3,7 @@
 #include "actors/demux.hpp"
 #include "actors/engine_actor.hpp"
 #include "actors/kernel.hpp"
+#include "actors/uplinks.hpp"
 
 namespace imago::actors {
 
@@ -30,6 +31,8 @@ void spawn_tree(caf::actor_system& system, const services_ptr& shared,
   }
   shared->kernel = kernel_handle{system.spawn<actors::kernel>(shared, backend)};
   shared->demux = demux_handle{system.spawn<actors::demux>(shared)};
+  if (shared->options.watches_uplinks)
+    shared->uplinks = uplinks_handle{system.spawn<uplinks>(shared)};
   shared->engine = engine_handle{system.spawn<engine_actor>(shared)};
 }
 
@@ -37,12 +40,14 @@ void kill_tree(const services& shared) {
   shared.engine.tell_kill();
   shared.demux.tell_kill();
   shared.kernel.tell_kill();
+  shared.uplinks.tell_kill();
 }
 
 void release_tree(services& shared) {
   shared.engine = {};
   shared.demux = {};
   shared.kernel = {};
+  shared.uplinks = {};
   shared.net.reset();
 }
 

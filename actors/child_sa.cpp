@@ -91,6 +91,8 @@ void child_sa::on_kernel_event(const data_plane::event& event) {
     // §2.8: the peer uses the new SA, so it has it.
     if (waits_for_use_) install_outbound();
     owner_.tell(child_used{model_->inbound_spi});
+  } else if (std::holds_alternative<data_plane::sa_active>(event)) {
+    owner_.tell(child_used{model_->inbound_spi});
   } else if (const auto* reached = std::get_if<data_plane::lifetime_reached>(&event)) {
     if (is_lingering_) return;
     if (reached->is_hard)

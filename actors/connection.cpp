@@ -24,13 +24,18 @@ connection::connection(caf::actor_config& config, services_ptr shared,
 
 caf::behavior connection::make_behavior() {
   set_down_handler([](const caf::down_msg&) {});
-  if (runs_start_actions_) start_wanted();
+  if (runs_start_actions_) {
+    want_start_actions();
+    start_wanted();
+  }
   return handled_by(
       [this](const initiate_connection& asked) { on_initiate(asked); },
       [this](const update_connection& update) {
         configured_ = update.connection;
         policy_ = update.policy;
-        if (update.runs_start_actions) start_wanted();
+        if (!update.runs_start_actions) return;
+        want_start_actions();
+        start_wanted();
       },
       [this](const remove_connection&) {
         // Undo what start actions did: the IKE SAs that we began.
@@ -43,11 +48,13 @@ caf::behavior connection::make_behavior() {
       [this](const ike_sa_up& up) {
         ike_sas_[up.id] = {ike_sa_handle{up.ike_sa}, up.is_initiator};
         failures_ = 0;
+        if (up.id == started_) end_start();
       },
       [this](const ike_sa_down& down) { on_ike_sa_down(down); },
       [this](const child_down& down) { on_child_down(down); },
+      [this](const start_permitted& permitted) { on_permitted(permitted); },
       [this](const timer_due& due) {
-        if (revive_timer_.accept(due)) start_wanted();
+        if (revive_timer_.accept(due)) ask_to_start();
       },
       [this](const kill&) { quit(caf::exit_reason::kill); });
 }
@@ -55,6 +62,7 @@ caf::behavior connection::make_behavior() {
 void connection::on_exit() {
   revive_timer_.cancel();
   ike_sas_.clear();
+  if (permitted_by_) end_start();
   actor_base::on_exit();
 }
 
@@ -115,12 +123,16 @@ void connection::start_ike_sa(const ikev2::child_config_ptr& child, const comman
   auto id = birth.id;
   ike_sa_handle handle{home_system().spawn<ike_sa>(shared_, own(std::move(birth)))};
   ike_sas_[id] = {handle, true};
+  if (permitted_by_ && started_ == 0) started_ = id;
   handle.tell(initiate_ike_sa{child});
 }
 
-void connection::start_wanted() {
+void connection::want_start_actions() {
   for (const auto& child : configured_->config->children)
     if (child.start_action == config::start_action::start) wanted_.insert(child.name);
+}
+
+void connection::start_wanted() {
   if (wanted_.empty() || !ike_sas_.empty()) return;
   bool is_first = true;
   for (const auto& name : wanted_) {
@@ -142,15 +154,63 @@ void connection::revive_later() {
                     std::chrono::milliseconds{100} + duration{static_cast<duration::rep>(part)});
 }
 
+// Revival begins when its uplink says so: not while it is down, and not all at once.
+void connection::ask_to_start() {
+  auto remote = remote_endpoint();
+  if (!shared_->uplinks || !remote) return start_wanted();
+  if (waits_for_start_ || permitted_by_) return;
+  auto local = last_local_;
+  if (!local) {
+    auto routed = shared_->net->local_for(*remote, configured_->config->local_addresses);
+    if (!routed) return revive_later();
+    local = routed->address;
+  }
+  waits_for_start_ = true;
+  start_remote_ = remote->address;
+  shared_->uplinks.tell(request_start{*local, start_remote_, caf::actor_cast<caf::actor>(this)});
+}
+
+void connection::on_permitted(const start_permitted& permitted) {
+  permitted_by_ = uplink_handle{permitted.uplink};
+  if (std::exchange(waits_for_start_, false)) start_wanted();
+  if (started_ != 0) return;
+  end_start();
+  // Not reachable after all (it was told why); later perhaps.
+  if (!wanted_.empty() && ike_sas_.empty()) {
+    ++failures_;
+    revive_later();
+  }
+}
+
+void connection::end_start() {
+  std::exchange(permitted_by_, {}).tell(start_ended{start_remote_});
+  started_ = 0;
+}
+
+// What ends by a command stays ended. Else each Child SA's configuration says what becomes of it:
+// close_action if the peer deleted it, dpd_action if the peer is gone.
 void connection::on_ike_sa_down(const ike_sa_down& down) {
   ike_sas_.erase(down.id);
-  if (down.wanted || !ike_sas_.empty()) return;
-  ++failures_;
-  const auto& children = configured_->config->children;
-  for (const auto& child : children)
-    if (child.dpd_action == config::dpd_action::restart) wanted_.insert(child.name);
+  if (started_ != 0 && down.id == started_) end_start();
+  if (down.was_established) last_local_ = down.local;
+  if (down.wanted && !down.by_peer) return;
+  bool any = !down.by_peer;
+  for (const auto& name : down.children) {
+    auto child = find_child(name);
+    if (!child) continue;
+    bool comes_back = down.by_peer ? child->close_action == config::start_action::start
+                                   : child->dpd_action == config::dpd_action::restart;
+    any = any || comes_back;
+    if (comes_back)
+      wanted_.insert(name);
+    else
+      wanted_.erase(name);
+  }
+  // The end of one that was up is no failed try.
+  failures_ = down.was_established ? 0 : failures_ + 1;
+  if (!any || wanted_.empty() || !ike_sas_.empty()) return;
   auto tries = configured_->config->keying_tries;
-  if (!wanted_.empty() && (tries == 0 || failures_ < tries)) revive_later();
+  if (tries == 0 || failures_ < tries) revive_later();
 }
 
 void connection::on_child_down(const child_down& down) {

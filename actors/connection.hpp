@@ -27,8 +27,12 @@ class connection final : public actor_base {
   void on_initiate(const initiate_connection& asked);
   void on_ike_sa_down(const ike_sa_down& down);
   void on_child_down(const child_down& down);
+  void want_start_actions();
   void start_wanted();
   void revive_later();
+  void ask_to_start();
+  void on_permitted(const start_permitted& permitted);
+  void end_start();
   // Begins a new IKE SA with that Child SA. Errors go to who asked.
   void start_ike_sa(const ikev2::child_config_ptr& child, const command_reply& reply);
   result<endpoint> remote_endpoint() const;
@@ -41,6 +45,12 @@ class connection final : public actor_base {
   std::map<std::uint64_t, known_ike_sa> ike_sas_;
   std::set<std::string> wanted_;  // children to be up: start_action = start
   unsigned failures_ = 0;         // in a row
+  // With an uplink's permission: the IKE SA that was started (0: none yet), and whom to tell.
+  bool waits_for_start_ = false;
+  std::uint64_t started_ = 0;
+  uplink_handle permitted_by_;
+  ip_address start_remote_;
+  std::optional<ip_address> last_local_;
   actor_timer revive_timer_;
 };
 

@@ -80,6 +80,15 @@ result<std::unique_ptr<engine>> engine::start(engine_options options) {
     if (auto started = parts.backend->start(*parts.sink); !started) return started.failure();
     for (const auto& warning : parts.backend->warnings()) record_warning(*shared->facts, warning);
   }
+  if (options.watches_uplinks) {
+    auto links =
+        kernel_if::link_watch::start({[to = shared->uplinks](std::vector<kernel_if::link> list) {
+                                        to.tell(links_changed{std::move(list)});
+                                      },
+                                      [to = shared->uplinks] { to.tell(routes_changed{}); }});
+    if (!links) return links.failure();
+    parts.links = std::move(*links);
+  }
   if (auto reading = parts.net->start(shared, parts.backend.get()); !reading)
     return reading.failure();
   return made;
@@ -90,6 +99,7 @@ result<std::unique_ptr<engine>> engine::start(engine_options options) {
 engine::~engine() {
   auto& parts = *parts_;
   if (parts.net) parts.net->stop();
+  parts.links.reset();
   auto& shared = *parts.shared;
   stop_impairments(parts);
   if (parts.system) {

@@ -50,6 +50,12 @@ struct engine_options {
   std::size_t datagram_size_max = 1280;             // larger IKE messages are fragmented (RFC 7383)
   duration stop_timeout = std::chrono::seconds{5};  // for Deletes when the engine stops
 
+  // Interfaces are watched (uplink.hpp): what is reached over one that is down is left alone until
+  // it is back; then so many packets a second begin, uplink_burst at once.
+  bool watches_uplinks = false;
+  std::uint32_t uplink_starts_per_second = 200;
+  std::uint32_t uplink_burst = 50;
+
   // SO_MARK of the engine's sockets, so that routes of the user-space data plane leave them alone.
   std::optional<std::uint32_t> socket_mark;
 

@@ -5,6 +5,7 @@
 #include <caf/actor_system_config.hpp>
 
 #include "actors/services.hpp"
+#include "kernel_if/route/link_watch.hpp"
 
 namespace imago::actors {
 
@@ -22,7 +23,8 @@ struct engine_parts {
   std::unique_ptr<timer_thread> timer_driver;
   std::unique_ptr<callback_thread> callbacks;
   std::unique_ptr<kernel_if::backend_sink> sink;
-  std::shared_ptr<impairments> faults;  // null: not allowed
+  std::unique_ptr<kernel_if::link_watch> links;  // null: not wanted
+  std::shared_ptr<impairments> faults;           // null: not allowed
 
   // What the policy is made of: what files loaded and what came over the control socket. Changing
   // either rebuilds the policy and sends replace_policy to the engine actor. Thread-safe.

@@ -45,37 +45,43 @@ caf::behavior ike_sa::make_behavior() {
   monitor(shared_->demux.actor());
   set_down_handler([this](const caf::down_msg& down) { on_down(down); });
   begin_life();
-  return handled_by([this](const receive_packet& received) { on_packet(*received.what); },
-                    [this](const initiate_ike_sa& asked) { on_initiate(asked); },
-                    [this](run_task& asked) { on_run_task(asked); },
-                    [this](commit_exchange& commit) { on_commit(commit); },
-                    [this](const exchange_ended& ended) { on_exchange_ended(ended.exchange); },
-                    [this](send_exchange_request& asked) {
-                      if (asked.request.has_value() && exchanges_.count(asked.exchange) != 0)
-                        send_request(asked.exchange, asked.request.take());
-                    },
-                    [this](const child_rekey_wanted& wanted) {
-                      if (!is_known_child(wanted.inbound_spi)) return;
-                      want(ikev2::task_kind::rekey_child, wanted.inbound_spi);
-                    },
-                    [this](const child_expired& expired) {
-                      if (!is_known_child(expired.inbound_spi)) return;
-                      want(ikev2::task_kind::delete_child, expired.inbound_spi);
-                    },
-                    [this](const child_started& started) { on_child_started(started); },
-                    [this](const child_used&) { last_alive_ = shared_->time->now(); },
-                    [this](const peer_moved& moved) {
-                      if (!model_.peer.remote_behind_nat) return;
-                      model_.remote = moved.remote;
-                      publish();
-                    },
-                    [this](adopt_children& adopted) { on_adopt(adopted); },
-                    [this](const update_policy& update) { on_update_policy(update.policy); },
-                    [this](const timer_due& due) { on_timer(due); },
-                    [this](const kill&) {
-                      stored_.reset();  // nothing at all is left
-                      close({errc::cancelled, "killed"}, false, true);
-                    });
+  return handled_by(
+      [this](const receive_packet& received) { on_packet(*received.what); },
+      [this](const initiate_ike_sa& asked) { on_initiate(asked); },
+      [this](run_task& asked) { on_run_task(asked); },
+      [this](commit_exchange& commit) { on_commit(commit); },
+      [this](const exchange_ended& ended) { on_exchange_ended(ended.exchange); },
+      [this](send_exchange_request& asked) {
+        if (asked.request.has_value() && exchanges_.count(asked.exchange) != 0)
+          send_request(asked.exchange, asked.request.take());
+      },
+      [this](const child_rekey_wanted& wanted) {
+        if (!is_known_child(wanted.inbound_spi)) return;
+        want(ikev2::task_kind::rekey_child, wanted.inbound_spi);
+      },
+      [this](const child_expired& expired) {
+        if (!is_known_child(expired.inbound_spi)) return;
+        want(ikev2::task_kind::delete_child, expired.inbound_spi);
+      },
+      [this](const child_started& started) { on_child_started(started); },
+      [this](const child_used&) { heard(); },
+      [this](const activity_confirmed& confirmed) { on_activity_confirmed(confirmed); },
+      [this](const peer_moved& moved) {
+        if (!model_.peer.remote_behind_nat) return;
+        model_.remote = moved.remote;
+        publish();
+      },
+      [this](adopt_children& adopted) { on_adopt(adopted); },
+      [this](const update_policy& update) { on_update_policy(update.policy); },
+      [this](const uplink_joined& joined) { on_joined(joined); },
+      [this](const pause_sending& asked) { on_pause(asked); },
+      [this](const resume_sending&) { on_resume(); },
+      [this](const probe_path&) { on_probe_path(); },
+      [this](const timer_due& due) { on_timer(due); },
+      [this](const kill&) {
+        stored_.reset();  // nothing at all is left
+        close({errc::cancelled, "killed"}, false, true);
+      });
 }
 
 caf::invoke_message_result ike_sa::consume(caf::mailbox_element& what) {
@@ -96,11 +102,13 @@ void ike_sa::on_exit() {
   held_request_.reset();
   model_ = {};
   connection_ = {};
+  uplink_ = {};
   successors_.clear();
   actor_base::on_exit();
 }
 
 void ike_sa::begin_life() {
+  join();
   // Before anything of ours can be answered.
   shared_->demux.tell(register_spi{model_.own_spi(), caf::actor_cast<caf::actor>(this)});
   if (model_.state == ikev2::sa_state::established) {  // rekeyed
@@ -157,6 +165,7 @@ void ike_sa::on_down(const caf::down_msg& down) {
   if (is_closed_) return;
   if (down.source == shared_->demux.address())
     return close({errc::shutting_down, "engine"}, false, true);
+  if (uplink_ && down.source == uplink_.address()) return join();
   for (auto at = exchanges_.begin(); at != exchanges_.end(); ++at) {
     if (at->second.handle.address() != down.source) continue;
     if (at->first == peer_exchange_ && !at->second.is_committed) {
@@ -239,6 +248,7 @@ void ike_sa::pump() {
     closing_wanted_ = true;
     return close({errc::cancelled, "terminated before it was established"}, false, true);
   }
+  if (is_pump_paused()) return;
   while (ready && !own_exchange_ && !tasks_.empty() && !is_closed_) {
     // What we ask may be about what the peer learns from that response: it leaves first.
     if (is_response_due()) return;
@@ -360,9 +370,9 @@ void ike_sa::on_established() {
   half_open_timer_.cancel();
   if (!model_.connection) return;
   arm_lifetimes();
-  if (model_.connection->config->dpd_delay > duration{})
+  if (model_.connection->config->dpd_delay > duration{} && !is_paused_)
     liveness_timer_.arm(address(), model_.connection->config->dpd_delay);
-  if (model_.peer.local_behind_nat)
+  if (model_.peer.local_behind_nat && !is_paused_)
     keepalive_timer_.arm(address(), shared_->options.nat_keepalive_interval);
 }
 
@@ -377,17 +387,6 @@ void ike_sa::arm_lifetimes() {
   // Never at the instant of the rekey itself: it needs time to be answered.
   auto grace = std::max(config.over_time, limit / 10);
   if (limit > duration{}) lifetime_timer_.arm(address(), limit + grace);
-}
-
-void ike_sa::check_liveness() {
-  auto delay = model_.connection->config->dpd_delay;
-  auto quiet = shared_->time->now() - last_alive_;
-  if (quiet >= delay) {
-    want(ikev2::task_kind::check_liveness);
-    liveness_timer_.arm(address(), delay);
-  } else {
-    liveness_timer_.arm(address(), delay - quiet);
-  }
 }
 
 void ike_sa::on_timer(const timer_due& due) {
@@ -433,6 +432,14 @@ void ike_sa::close(const error& reason, bool by_peer, bool wanted) {
                       {"by_peer", by_peer}};
       },
       "IKE SA closed: {reason}");
+  ike_sa_down ended{id_,
+                    reason,
+                    wanted || !is_current_,
+                    by_peer && is_current_,
+                    model_.local.address,
+                    {},
+                    was_established && is_current_};
+  for (const auto& [spi, child] : children_) ended.children.push_back(child.status.name);
   for (const auto& [spi, child] : children_) report(sa_event_kind::child_down, spi, 0, reason);
   children_.clear();
   if (is_current_ && was_established) report(sa_event_kind::ike_down, 0, 0, reason);
@@ -441,7 +448,7 @@ void ike_sa::close(const error& reason, bool by_peer, bool wanted) {
     bool asked_for_this = closing_wanted_ && number != initial_command_;
     one.answer(asked_for_this ? status{} : status{reason});
   }
-  connection_.tell(ike_sa_down{id_, reason, wanted || !is_current_});
+  connection_.tell(std::move(ended));
   publish_now("DESTROYED");
   leave_last_answer();
   quit(caf::exit_reason::normal);

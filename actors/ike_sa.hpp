@@ -86,7 +86,6 @@ class ike_sa final : public actor_base {
   void on_timer(const timer_due& due);
   void on_established();
   void arm_lifetimes();
-  void check_liveness();
   void finish_command(std::uint64_t number, const status& result);
   void close(const error& reason, bool by_peer, bool wanted);
   void on_down(const caf::down_msg& down);
@@ -104,6 +103,21 @@ class ike_sa final : public actor_base {
   bool has_usable_child(const std::string& name) const;
   bool is_known_child(data_plane::spi spi) const { return children_.count(spi) != 0; }
 
+  // --- ike_sa_liveness.cpp ---
+  void check_liveness();
+  void on_activity_confirmed(const activity_confirmed& confirmed);
+  void heard();  // proof of life
+  void join();
+  void on_joined(const uplink_joined& joined);
+  void on_pause(const pause_sending& asked);
+  void on_resume();
+  void on_probe_path();
+  void report_silence();
+  // Nothing may be sent now. What may be said once is taken by it. Who asks is answered, unless the
+  // link itself is down.
+  bool must_be_silent(bool is_answer);
+  bool is_pump_paused();
+
   // --- ike_sa_packets.cpp: the wire ---
   void on_packet(const packet& what);
   void on_init_packet(const packet& what, const wire::header& header);
@@ -116,7 +130,7 @@ class ike_sa final : public actor_base {
   void refuse_request(const ikev2::msg_digest& md, const error& why);
   void send_request(std::uint64_t exchange, ikev2::send_request request);
   void send_response(running_exchange& exchange);
-  void send_datagrams(const std::vector<bytes>& datagrams);
+  void send_datagrams(const std::vector<bytes>& datagrams, bool is_answer = false);
   void retransmit();
   result<std::vector<bytes>> seal(exchange_type type, bool is_response, std::uint32_t message_id,
                                   const wire::payloads& payloads);
@@ -191,7 +205,14 @@ class ike_sa final : public actor_base {
   std::optional<error> closing_;  // close when the response is out
   bool closing_wanted_ = false, closing_by_peer_ = false;
   bool is_closed_ = false;
-  bool is_changed_ = false;  // since its status was published
+  // Its uplink (uplink.hpp); none: nobody watches.
+  uplink_handle uplink_;
+  std::shared_ptr<uplink_signs> signs_;
+  bool is_paused_ = false, is_link_down_ = false;
+  bool may_probe_ = false;  // one message, although paused
+  bool is_silence_reported_ = false;
+  bool is_confirming_ = false;  // the data plane is asked whether the peer is silent indeed
+  bool is_changed_ = false;     // since its status was published
 
   instant created_at_, established_at_, rekey_at_, last_alive_, last_sent_;
   actor_timer retransmit_timer_, half_open_timer_, rekey_timer_, lifetime_timer_, liveness_timer_,

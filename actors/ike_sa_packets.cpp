@@ -45,7 +45,8 @@ result<std::vector<bytes>> ike_sa::seal(exchange_type type, bool is_response,
                              fragment_size(shared_->options, model_));
 }
 
-void ike_sa::send_datagrams(const std::vector<bytes>& datagrams) {
+void ike_sa::send_datagrams(const std::vector<bytes>& datagrams, bool is_answer) {
+  if (must_be_silent(is_answer)) return;
   last_sent_ = shared_->time->now();
   for (const auto& one : datagrams) shared_->net->send_ike(model_.local, model_.remote, one);
 }
@@ -73,8 +74,9 @@ void ike_sa::send_request(std::uint64_t exchange, ikev2::send_request request) {
   outstanding_ = {exchange, request.exchange, message_id, std::move(*datagrams), 0};
   if (auto at = exchanges_.find(exchange); at != exchanges_.end()) at->second.has_response = false;
   send_datagrams(outstanding_->datagrams);
-  retransmit_timer_.arm(address(), ikev2::retransmission_delay(shared_->options.retransmission, 0,
-                                                               *shared_->library));
+  if (!is_paused_)
+    retransmit_timer_.arm(address(), ikev2::retransmission_delay(shared_->options.retransmission, 0,
+                                                                 *shared_->library));
   release_request();
 }
 
@@ -90,7 +92,7 @@ void ike_sa::retransmit() {
         "{remote} does not answer after {tries} retransmissions");
     return close({errc::peer_unreachable, model_.remote.text()}, false, false);
   }
-  ++outstanding_->retransmissions;
+  if (outstanding_->retransmissions++ > 0) report_silence();
   record(
       journal_level::detail, journal_group::net, "request_retransmitted",
       [&] {
@@ -123,7 +125,7 @@ void ike_sa::send_response(running_exchange& exchange) {
   stored_ = {exchange.type, exchange.message_id, std::move(first_request_datagram_),
              std::move(*datagrams), shared_->time->now()};
   next_peer_message_id_ = exchange.message_id + 1;
-  send_datagrams(stored_->datagrams);
+  send_datagrams(stored_->datagrams, true);
 }
 
 // What we answered last may be lost; then the peer asks again when we are gone. Who sent an
@@ -173,7 +175,7 @@ void ike_sa::on_packet(const packet& what) {
     if (is_planted(planted_bug::changed_retransmission))
       if (auto anew = seal(stored_->type, true, stored_->message_id, {}))
         stored_->datagrams = std::move(*anew);
-    send_datagrams(stored_->datagrams);
+    send_datagrams(stored_->datagrams, true);
     return;
   }
   if (header->exchange == exchange_type::ike_sa_init)
@@ -306,6 +308,7 @@ void ike_sa::on_response(ikev2::msg_digest md) {
     auto row = ikev2::match(model_.state, md);
     if (!row) return close(row.failure(), false, false);
   }
+  heard();  // also IKE_SA_INIT: nobody but who saw our SPI can answer it
   auto at = exchanges_.find(outstanding_->exchange);
   retransmit_timer_.cancel();
   if (outstanding_->type != exchange_type::ike_sa_init)
@@ -368,7 +371,7 @@ void ike_sa::refuse_request(const ikev2::msg_digest& md, const error& why) {
 
 // A peer behind a NAT is answered to where its last authenticated packet came from (§2.23).
 void ike_sa::follow_peer(const packet& what) {
-  last_alive_ = shared_->time->now();
+  heard();
   bool floats = model_.role == ikev2::role::responder && established_at_ == instant{};
   if (what.remote == model_.remote && what.local == model_.local) return;
   if (!model_.peer.remote_behind_nat && !floats) return;

@@ -48,6 +48,7 @@ class impaired_network final : public network {
   }
   endpoint on_nat_port(const endpoint& local) const override { return inner_->on_nat_port(local); }
   bool is_nat_port(const endpoint& local) const override { return inner_->is_nat_port(local); }
+  bool has_route(const ip_address& remote) const override { return inner_->has_route(remote); }
 
  private:
   const impairments_ptr faults_;

@@ -16,7 +16,8 @@ using demux_handle = handle<receive_packet,    // from a port's reader thread
 using ike_sa_handle =
     handle<receive_packet, initiate_ike_sa, run_task, commit_exchange, exchange_ended,
            send_exchange_request, child_rekey_wanted, child_expired, child_started, child_used,
-           peer_moved, adopt_children, update_policy>;
+           activity_confirmed, peer_moved, adopt_children, update_policy, uplink_joined,
+           pause_sending, resume_sending, probe_path>;
 
 // One exchange in flight: owns the flow, hence the md.
 using exchange_handle = handle<receive_response, commit_accepted, commit_refused>;
@@ -25,11 +26,18 @@ using exchange_handle = handle<receive_response, commit_accepted, commit_refused
 using child_sa_handle = handle<activate_child, stop_child_sa, stop_replaced, change_owner>;
 
 // The KERNEL: one back-end, pipelined requests, leases.
-using kernel_handle = handle<kernel_request, transfer_leases>;
+using kernel_handle = handle<kernel_request, transfer_leases, confirm_activity>;
 
 // A connection: its configuration, what it was asked for, revival.
 using connection_handle = handle<initiate_connection, update_connection, remove_connection,
-                                 ike_sa_up, ike_sa_down, child_down>;
+                                 ike_sa_up, ike_sa_down, child_down, start_permitted>;
+
+// An UPLINK: what is reached over one interface; silent while it is down, paced when it is back.
+using uplink_handle = handle<uplink_changed, routes_changed, join_uplink, peer_silent, peer_heard,
+                             request_start, start_ended>;
+
+// The UPLINKS: which interface has which local address.
+using uplinks_handle = handle<links_changed, routes_changed, join_uplink, request_start>;
 
 // The ENGINE: the tree, the directory of IKE SAs, commands from outside.
 using engine_handle =

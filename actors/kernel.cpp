@@ -13,8 +13,8 @@ constexpr auto reply_wait_max = std::chrono::seconds{10};
 // SPIs are drawn from 2^32: one that is taken is bad luck, several mean something else.
 constexpr unsigned spi_tries_max = 8;
 constexpr unsigned question_tries_max = 3;
-// Of one SA: first use, soft and hard limit, a new endpoint.
-constexpr std::size_t early_events_max = 4;
+// Of one SA: first use, activity, soft and hard limit, a new endpoint.
+constexpr std::size_t early_events_max = 5;
 // One sweep after the other; a data plane that is busy for longer is lost.
 constexpr unsigned removal_tries_max = 30;
 
@@ -34,7 +34,8 @@ kernel::kernel(caf::actor_config& config, services_ptr shared, kernel_if::backen
     : actor_base{config, "kernel", shared->counted, shared->facts},
       shared_{std::move(shared)},
       backend_{backend},
-      sweep_{shared_->timers, timer_kind::sweep_due} {}
+      sweep_{shared_->timers, timer_kind::sweep_due},
+      look_timer_{shared_->timers, timer_kind::activity_due} {}
 
 caf::behavior kernel::make_behavior() {
   set_down_handler([this](const caf::down_msg& down) { on_down(down); });
@@ -44,14 +45,19 @@ caf::behavior kernel::make_behavior() {
                     },
                     [this](const backend_reported& reported) { on_event(reported.event); },
                     [this](transfer_leases& transfer) { on_transfer(transfer); },
+                    [this](const confirm_activity& asked) { on_confirm(asked); },
                     [this](const timer_due& due) {
                       if (sweep_.accept(due)) on_sweep();
+                      if (look_timer_.accept(due)) look();
                     },
                     [this](const kill&) { quit(caf::exit_reason::kill); });
 }
 
 void kernel::on_exit() {
   sweep_.cancel();
+  look_timer_.cancel();
+  questions_.clear();
+  asked_.clear();
   pending_.clear();
   again_.clear();
   uncertain_.clear();
@@ -113,6 +119,7 @@ void kernel::on_reply(kernel_if::request_id id, data_plane::reply reply) {
   if (at == pending_.end()) return;  // answered twice
   auto entry = std::move(at->second);
   pending_.erase(at);
+  if (entry.looks) return finish_look(entry, reply);
   if (entry.removes.index() != 0) {
     bool is_gone = reply || reply.failure().code == errc::no_such_sa ||
                    reply.failure().code == errc::not_found;
@@ -309,6 +316,7 @@ void kernel::on_sweep() {
       ++at;
       continue;
     }
+    if (at->second.looks) finish_look(at->second, error{errc::data_plane_lost, "no reply"});
     reply_to(at->second, error{errc::data_plane_lost, "no reply"});
     if (at->second.removes.index() != 0 || at->second.allocates || at->second.installs ||
         at->second.undoes)

@@ -45,6 +45,7 @@ class kernel final : public actor_base {
     bool undoes = false;      // asks whether what it `creates` is there, to remove it
     removal removes;          // asked for again if the data plane could not, or said nothing
     unsigned tries_left = 0;  // with another SPI, or with the same question
+    bool looks = false;       // query_activity, for those in asked_
     instant submitted_at;
   };
   struct lease {
@@ -65,6 +66,11 @@ class kernel final : public actor_base {
   void on_transfer(transfer_leases& transfer);
   void on_down(const caf::down_msg& down);
   void on_sweep();
+
+  // kernel_activity.cpp
+  void on_confirm(const confirm_activity& asked);
+  void look();
+  void finish_look(const pending& entry, const data_plane::reply& reply);
 
   void submit(pending entry, data_plane::request request);
   data_plane::spi choose_spi(const ip_address& local) const;
@@ -91,7 +97,9 @@ class kernel final : public actor_base {
   // policies, so asking again must wait until the last holder is gone.
   std::vector<data_plane::policy> uncertain_;
   kernel_if::request_id next_id_ = 1;
-  actor_timer sweep_;
+  std::vector<confirm_activity> questions_, asked_;  // of the next look, of the one under way
+  duration look_cost_{};                             // of the last
+  actor_timer sweep_, look_timer_;
 };
 
 }  // namespace imago::actors

@@ -117,6 +117,10 @@ void live_network::send_esp(const endpoint& local, const endpoint& remote, bytes
   (void)from->socket.send(local.address, remote, packet).has_value();
 }
 
+bool live_network::has_route(const ip_address& remote) const {
+  return kernel_if::local_address_for({remote, 500}, mark_).has_value();
+}
+
 result<endpoint> live_network::local_for(const endpoint& remote,
                                          const std::vector<config::address_pattern>& allowed) {
   // A peer on a port of its own speaks with the marker, as on 4500.

@@ -36,6 +36,7 @@ class live_network final : public network, public kernel_if::esp_sender {
                              const std::vector<config::address_pattern>& allowed) override;
   endpoint on_nat_port(const endpoint& local) const override { return {local.address, nat_port_}; }
   bool is_nat_port(const endpoint& local) const override { return local.port == nat_port_; }
+  bool has_route(const ip_address& remote) const override;
   std::uint16_t nat_port() const { return nat_port_; }
   std::uint64_t dropped() const { return dropped_; }
   // IKE, ESP and keepalives; what send could not hand to the host counts too.

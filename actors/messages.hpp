@@ -11,6 +11,7 @@
 #include "actors/timers.hpp"
 #include "core/ikev2/flow.hpp"
 #include "kernel_if/backend.hpp"
+#include "kernel_if/route/links.hpp"
 
 namespace imago::actors {
 
@@ -118,6 +119,9 @@ struct child_started {  // by the child_sa, once its outbound SA serves (or wait
 struct child_used {  // a packet arrived on it: proof of life
   data_plane::spi inbound_spi = 0;
 };
+struct activity_confirmed {  // when the peer last used one of the SAs asked for; empty: not known
+  std::optional<instant> last_used;
+};
 struct peer_moved {  // its ESP comes authenticated from another endpoint (NAT)
   data_plane::spi inbound_spi = 0;
   endpoint remote;
@@ -130,6 +134,53 @@ struct adopted_child {
 struct adopt_children {  // from the predecessor of a rekeyed IKE SA
   std::vector<adopted_child> children;
   std::vector<run_task> tasks;
+};
+
+// --- ike_sa and connection: from their uplink (uplink.hpp) ---
+// Written by the members of an uplink, read by it: when any of them last had proof of life.
+struct uplink_signs {
+  std::atomic<std::int64_t> heard_at{0};  // nanoseconds of the engine's clock
+};
+struct uplink_joined {
+  caf::actor uplink;
+  std::shared_ptr<uplink_signs> signs;
+};
+struct pause_sending {        // nothing would arrive: timers stand still
+  bool is_link_down = false;  // else who asks is answered, and what is heard is told
+};
+struct resume_sending {};
+struct probe_path {};  // say one thing, also while paused
+struct start_permitted {
+  caf::actor uplink;  // to be told start_ended
+};
+
+// --- uplink ---
+struct links_changed {  // the interfaces of this host, all there are
+  std::vector<kernel_if::link> links;
+};
+struct routes_changed {};
+struct join_uplink {
+  ip_address local;
+  ip_address remote;
+  caf::actor member;       // an ike_sa: uplink_joined, then what its uplink asks of it
+  bool is_paused = false;  // it was already: it is released in its turn
+};
+struct peer_silent {  // no answer to a request and its first retransmission
+  caf::actor_addr member;
+};
+struct peer_heard {  // although the path was believed to be dead
+};
+struct request_start {
+  ip_address local;
+  ip_address remote;
+  caf::actor connection;  // start_permitted, when it is its turn
+};
+struct start_ended {  // up or failed
+  ip_address remote;
+};
+struct uplink_changed {  // from the directory: of this interface
+  kernel_if::link link;
+  bool is_gone = false;
 };
 
 // --- exchange ---
@@ -168,6 +219,12 @@ struct kernel_reply {
   std::uint64_t id = 0;
   owned<data_plane::reply> reply;
 };
+// Before a peer is probed: were these inbound SAs in use? All who ask within a short time share one
+// look at the data plane.
+struct confirm_activity {
+  std::vector<data_plane::sa_id> sas;
+  caf::actor reply_to;  // activity_confirmed
+};
 struct kernel_event {
   data_plane::event event;
 };
@@ -205,6 +262,11 @@ struct ike_sa_down {
   std::uint64_t id = 0;
   error reason;
   bool wanted = false;  // by a command, a peer's Delete or a rekey: no revival
+  bool by_peer = false;
+  ip_address local = {};
+  // Of an established one: those that ended with it. Empty: it was not, or had none.
+  std::vector<std::string> children = {};
+  bool was_established = false;
 };
 struct child_down {
   std::string child;
@@ -285,14 +347,17 @@ struct engine_stopped {};
 #define IMAGO_MESSAGES(X) \
   X(kill) X(receive_packet) X(register_spi) X(half_open_ended) X(keep_last_answer) \
   X(update_policy) X(initiate_ike_sa) X(run_task) X(task_ended) X(commit_exchange) \
-  X(exchange_ended) X(send_exchange_request) \
-  X(child_rekey_wanted) X(child_expired) X(child_started) X(child_used) X(peer_moved) \
-  X(adopt_children) X(receive_response) X(commit_accepted) X(commit_refused) X(activate_child) \
-  X(stop_child_sa) X(stop_replaced) X(change_owner) X(kernel_request) X(kernel_reply) \
-  X(kernel_event) X(transfer_leases) X(leases_transferred) X(backend_replied) X(backend_reported) \
-  X(initiate_connection) X(update_connection) X(remove_connection) X(ike_sa_up) X(ike_sa_down) \
-  X(child_down) X(status_published) X(sa_event_happened) X(initiate_sa) X(terminate_sas) \
-  X(rekey_sas) X(kill_sas) X(selection_made) X(list_ike_sas) X(ike_sas_listed) X(replace_policy) \
+  X(exchange_ended) X(send_exchange_request) X(child_rekey_wanted) X(child_expired) \
+  X(child_started) X(child_used) X(activity_confirmed) X(peer_moved) X(adopt_children) \
+  X(receive_response) X(commit_accepted) X(commit_refused) X(activate_child) X(stop_child_sa) \
+  X(stop_replaced) X(change_owner) X(kernel_request) X(kernel_reply) X(kernel_event) \
+  X(confirm_activity) X(transfer_leases) X(leases_transferred) X(backend_replied) \
+  X(backend_reported) X(initiate_connection) X(update_connection) X(remove_connection) \
+  X(ike_sa_up) X(ike_sa_down) X(child_down) X(status_published) X(sa_event_happened) \
+  X(initiate_sa) X(terminate_sas) X(rekey_sas) X(kill_sas) X(selection_made) X(list_ike_sas) \
+  X(ike_sas_listed) X(replace_policy) X(uplink_joined) X(pause_sending) X(resume_sending) \
+  X(probe_path) X(start_permitted) X(links_changed) X(routes_changed) X(join_uplink) \
+  X(peer_silent) X(peer_heard) X(request_start) X(start_ended) X(uplink_changed) \
   X(subscribe_sa_events) X(count_engine) X(engine_counted) X(stop_engine) X(engine_stopped)
 // clang-format on
 

@@ -28,6 +28,11 @@ class network {
   // The NAT port that belongs to a local endpoint (RFC 7296 §2.23).
   virtual endpoint on_nat_port(const endpoint& local) const = 0;
   virtual bool is_nat_port(const endpoint& local) const = 0;
+  // Does this host know a way there, as far as it can say without sending?
+  virtual bool has_route(const ip_address& remote) const {
+    (void)remote;
+    return true;
+  }
 };
 
 struct services {
@@ -49,6 +54,7 @@ struct services {
   demux_handle demux;
   kernel_handle kernel;
   engine_handle engine;
+  uplinks_handle uplinks;  // empty: interfaces are not watched, all are taken to be up
 
   ikev2::flow_context flow_context() const {
     return {library.get(), library.get(), numbers.get(), certificates, abilities, time->wall()};

@@ -38,6 +38,8 @@ namespace imago::actors {
   X(reply_due)               \
   X(revive_due)              \
   X(sweep_due)               \
+  X(activity_due)            \
+  X(uplink_due)              \
   X(impairment_due)
 
 enum class timer_kind : std::uint8_t {

@@ -92,6 +92,7 @@ bool chooses_xfrm(const arguments& chosen) {
 engine_options options_of(const arguments& chosen) {
   engine_options options;
   options.allows_impair = chosen.allows_impair;
+  options.watches_uplinks = true;
   if (has_ipv6()) options.addresses.push_back(ip_address::any(ip_family::v6));
   options.sinks.emplace_back(chosen.log_format == "json" ? actors::json_sink(STDERR_FILENO)
                                                          : actors::text_sink(STDERR_FILENO),

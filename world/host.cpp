@@ -197,6 +197,7 @@ void host::start() {
     if (plane()) (void)plane()->start(*sink_);
     store_ = std::make_unique<engine_parts::credentials_store>(shared);
   });
+  on_link(true);
   if (options_.policy)
     use_policy(options_.policy);
   else if (!options_.configuration.connections.empty())
@@ -405,6 +406,13 @@ void host::receive_esp(const datagram& what) {
         esp_->deliver_esp(what.destination, what.source, what.octets);
     });
   });
+}
+
+void host::on_link(bool is_up) {
+  down_since_ = is_up ? std::nullopt : std::optional{in_.time().now()};
+  kernel_if::link only{1, "eth0", is_up, {options_.addresses.begin(), options_.addresses.end()}};
+  if (!has_ended_)
+    in_.mail.as(user_, [&] { shared->uplinks.tell(links_changed{{std::move(only)}}); });
 }
 
 void host::receive(const datagram& what) {

@@ -145,6 +145,9 @@ class host {
   bool send_inner(bytes_view packet);
   std::vector<bytes> received_inner;
 
+  // Its interface went down then; for engines that watch their uplinks, which learn it at once.
+  std::optional<instant> down_since() const { return down_since_; }
+
   actors::services_ptr shared;
   std::shared_ptr<command_answers> answers = std::make_shared<command_answers>();
   std::shared_ptr<actors::ring_sink> ring;
@@ -155,6 +158,7 @@ class host {
   class wire_end;
   void start();
   void receive(const datagram& what);
+  void on_link(bool is_up);
   void receive_esp(const datagram& what);
   party_id wire_of(const datagram& what);
   void end_all();
@@ -176,6 +180,7 @@ class host {
   std::unique_ptr<actors::engine_parts::credentials_store> store_;
   std::shared_ptr<actors::inbox_gate> gate_;
   caf::actor probe_;
+  std::optional<instant> down_since_;
   bool has_ended_ = false;  // its roots were killed
   bool is_over_ = false;    // all of it was
 };

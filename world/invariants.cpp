@@ -77,6 +77,11 @@ void invariants::fail(std::string what) {
 
 // RFC 7296 §2.1: a retransmission is the same message, octet for octet.
 void invariants::on_wire(const datagram& what) {
+  // Who watches its uplinks has been told, and time does not pass before it has understood.
+  const auto& from = *in_.hosts()[what.from];
+  if (from.options().engine.watches_uplinks && from.down_since() && !what.is_esp &&
+      *from.down_since() < in_.time().now())
+    fail(fmt::format("{} sends {} on an uplink that is down", from.name(), what.label()));
   if (what.is_esp || what.octets.empty()) return;
   auto header = wire::parse_header(what.octets);
   if (!header) return fail("an engine sends octets that are no IKE message");

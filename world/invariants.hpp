@@ -18,7 +18,9 @@ class invariants {
   invariants(const invariants&) = delete;
   invariants& operator=(const invariants&) = delete;
 
-  // The first that was broken.
+  // During every delivery: a message has the same octets whenever it is sent; a response follows
+  // the acknowledgement of the inbound SA; packets of one IKE SA keep their order; epochs grow;
+  // nothing is sent on an uplink that is down. The first that was broken.
   const std::optional<std::string>& violated() const { return violated_; }
   // Looks at everything that must hold when all is quiet: both ends of every IKE SA agree on it and
   // on its Child SAs, with the same keys; one usable Child SA a configuration; the data planes hold

@@ -60,10 +60,12 @@ void network::set_link(host_number from, host_number to, link_conditions conditi
 }
 
 void network::set_up(host_number host, bool is_up) {
+  bool was_up = down_.count(host) == 0;
   if (is_up)
     down_.erase(host);
   else
     down_.insert(host);
+  if (on_link && was_up != is_up) on_link(host, is_up);
 }
 
 const link_conditions& network::link(host_number from, host_number to) const {

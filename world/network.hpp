@@ -69,6 +69,7 @@ class network {
   void set_link(host_number from, host_number to, link_conditions conditions);
   void set_up(host_number host, bool is_up);  // its interface; down, nothing comes or goes
   bool is_up(host_number host) const { return down_.count(host) == 0; }
+  std::function<void(host_number host, bool is_up)> on_link;  // set_up changed it
   // Hosts in different groups do not reach each other; who is in none reaches everybody.
   void partition(std::vector<std::set<host_number>> groups) { groups_ = std::move(groups); }
 

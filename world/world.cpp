@@ -20,6 +20,7 @@ world::world(world_options options)
     : net{options.seed},
       options_{std::move(options)},
       time_{std::make_shared<virtual_clock>(options_.wall)} {
+  net.on_link = [this](host_number host, bool is_up) { hosts_[host]->on_link(is_up); };
   if (!options_.entropy) options_.entropy = std::make_shared<entropy_pool>();
 }
 

@@ -6,6 +6,7 @@
 #include <regex>
 
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -109,7 +110,7 @@ std::string run_all(const std::string& folder) {
       if (!std::regex_search(shown, found, std::regex{"priority ([0-9]+)"})) return "no priority";
       auto name = std::string{"src 192.0.2.2 dst 192.0.2.1 proto esp spi 0x3333"};
       if (!run("ip xfrm policy delete " + inside) ||
-          !run("ip xfrm policy add " + inside + " priority " + found[1].str() + tmpl) ||
+          !run(fmt::format("ip xfrm policy add {} priority {}{}", inside, found[1].str(), tmpl)) ||
           !run("ip xfrm policy update " + outside +
                " priority 5 tmpl src 192.0.2.2 dst 192.0.2.1 proto esp reqid 7 mode tunnel") ||
           !run("ip xfrm state delete " + name) ||

@@ -15,7 +15,8 @@ constexpr const char* secrets = "secrets {\n ike-1 {\n secret = \"a key for all\
 std::string address_of(std::size_t index) {
   return fmt::format("198.18.{}.{}", index / 250, index % 250 + 1);
 }
-std::string net_of(std::size_t index, std::size_t child) {
+std::string net_of(std::size_t index, std::size_t child, std::size_t children) {
+  if (children == 1) return fmt::format("10.{}.{}.0/24", 128 + index / 256, index % 256);
   return fmt::format("10.{}.{}.0/24", 128 + index / 64, index % 64 * 4 + child);
 }
 
@@ -32,7 +33,8 @@ std::string gateway_text(const fleet_options& options) {
       text += fmt::format(
           "  net{} {{\n local_ts = 10.1.0.0/16\n remote_ts = {}\n"
           " esp_proposals = aes128gcm16\n{}{} }}\n",
-          child, net_of(index, child), options.starts ? " start_action = start\n" : "",
+          child, net_of(index, child, options.children),
+          options.starts ? " start_action = start\n" : "",
           options.restarts ? " dpd_action = restart\n" : "");
     text += " }\n }\n";
   }
@@ -47,7 +49,7 @@ std::string peers_text(const fleet_options& options) {
       " remote {{\n auth = psk\n id = gateway.example\n }}\n"
       " children {{\n net {{\n local_ts = 10.128.0.0/9\n remote_ts = 10.1.0.0/16\n"
       " esp_proposals = aes128gcm16\n }}\n }}\n }}\n}}\n{}",
-      options.more, secrets);
+      options.peers_more.empty() ? options.more : options.peers_more, secrets);
 }
 
 ikev2::policy_ptr built(const std::string& text) {
@@ -67,6 +69,7 @@ std::unique_ptr<world::world> make_fleet(const fleet_options& options) {
   gateway.name = "gateway";
   gateway.addresses = {*ip_address::parse("192.0.2.1")};
   gateway.engine = world::brisk_options();
+  gateway.engine.watches_uplinks = options.watches_uplinks;
   gateway.journal = actors::journal_level::control;
   gateway.policy = built(gateway_text(options));
   world::host_options peers;
@@ -74,6 +77,7 @@ std::unique_ptr<world::world> make_fleet(const fleet_options& options) {
   for (std::size_t index = 0; index < options.peers; ++index)
     peers.addresses.push_back(*ip_address::parse(address_of(index)));
   peers.engine = world::brisk_options();
+  if (options.watches_uplinks) peers.engine.retransmission = {};
   peers.journal = actors::journal_level::control;
   peers.policy = built(peers_text(options));
   in->add_host(std::move(peers));

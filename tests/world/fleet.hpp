@@ -13,6 +13,8 @@ struct fleet_options {
   std::size_t children = 1;            // of each connection: "net0", "net1", ...
   bool starts = false;                 // start_action = start
   bool restarts = false;               // dpd_action = restart
+  bool watches_uplinks = false;        // the gateway; then its peers are more patient than it is
+  std::string peers_more;              // ... of the peers' one connection; empty: as `more`
   std::string more = "dpd_delay = 0";  // settings of each connection of the gateway
 };
 // Hosts "gateway" and "peers"; all is quiet.

@@ -224,6 +224,10 @@ result<keyed_child> key_child(const flow_context& context, const ike_sa_model& s
   return keyed;
 }
 
+void report_activity(keyed_child& keyed, const config::connection_config& connection) {
+  keyed.inbound.sa.activity_interval = connection.dpd_delay - connection.dpd_delay / 4;
+}
+
 data_plane::allocate_spi spi_request(const ike_sa_model& sa) {
   return {sa.local.address, sa.remote.address};
 }

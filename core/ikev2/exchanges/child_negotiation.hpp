@@ -48,6 +48,10 @@ result<keyed_child> key_child(const flow_context& context, const ike_sa_model& s
                               const bytes& initiator_nonce, const bytes& responder_nonce,
                               prf_algorithm prf, const secret& sk_d);
 
+// The inbound SA says so, while the peer uses it: proof of life, from which liveness checks are
+// counted (RFC 7296 §2.4). Often enough that an SA in use needs no other.
+void report_activity(keyed_child& keyed, const config::connection_config& connection);
+
 data_plane::allocate_spi spi_request(const ike_sa_model& sa);
 // Gives an SPI back before anything was installed under it.
 data_plane::remove_sa spi_release(const ike_sa_model& sa, data_plane::spi own_spi);

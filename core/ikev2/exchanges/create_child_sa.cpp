@@ -134,6 +134,7 @@ flow initiate_create_child_sa(flow_context context, sa_snapshot_ptr sa, child_co
   auto keyed = key_child(context, *sa, *agreed, shared, own_nonce, peer_nonce->data,
                          sa->algorithms.prf, sa->keys->sk_d);
   if (!keyed) co_return failed(keyed.failure(), false, own_spi);
+  report_activity(*keyed, *sa->connection->config);
   auto installed = co_await offload(std::move(keyed->inbound));
   if (!installed) co_return failed(installed.failure(), false, own_spi);
   co_return ended(sa,
@@ -237,6 +238,7 @@ flow process_create_child_sa_request(flow_context context, sa_snapshot_ptr sa, m
                          sa->algorithms.prf, sa->keys->sk_d);
   if (!keyed)
     co_return refuse(sa, make_notify(notify_type::temporary_failure), keyed.failure(), name);
+  report_activity(*keyed, *sa->connection->config);
   auto installed = co_await offload(std::move(keyed->inbound));
   if (!installed)
     co_return refuse(sa, make_notify(notify_for(installed.failure().code)), installed.failure(),

@@ -307,6 +307,7 @@ flow initiate_ike_auth(flow_context context, sa_snapshot_ptr sa, child_config_pt
     auto keyed = key_child(context, *sa, *agreed, secret{}, sa->init->initiator_nonce,
                            sa->init->responder_nonce, sa->algorithms.prf, sa->keys->sk_d);
     if (keyed) {
+      report_activity(*keyed, *connection->config);
       auto installed = co_await offload(std::move(keyed->inbound));
       if (installed) {
         agreed->lowest_nonce = lowest_nonce(sa->init->initiator_nonce, sa->init->responder_nonce);
@@ -421,6 +422,7 @@ flow process_ike_auth_request(flow_context context, sa_snapshot_ptr sa, msg_dige
     auto keyed = key_child(context, *sa, agreed->child, secret{}, sa->init->initiator_nonce,
                            sa->init->responder_nonce, sa->algorithms.prf, sa->keys->sk_d);
     if (keyed) {
+      report_activity(*keyed, *connection->config);
       auto installed = co_await offload(std::move(keyed->inbound));
       if (installed) {
         outbound = std::move(keyed->outbound);

@@ -135,9 +135,9 @@ struct crypto_floor::state {
   }
 
   owned_key generate() const {
-    EVP_PKEY* made = nullptr;
-    require(EVP_PKEY_generate(generator.get(), &made) > 0, "key pair");
-    return owned_key{made};
+    EVP_PKEY* pair = nullptr;
+    require(EVP_PKEY_generate(generator.get(), &pair) > 0, "key pair");
+    return owned_key{pair};
   }
 
   bytes public_value_of(const EVP_PKEY* pair) const {

@@ -60,8 +60,9 @@ TEST_CASE("xfrm activity: an event is one sa_active; our own change of a thresho
 }
 
 TEST_CASE("xfrm activity: the length of a jiffy is measured once, and earlier SAs are put right") {
-  for (auto [hertz, wanted] :
+  for (auto one :
        {std::pair{100u, 1500u}, std::pair{250u, 3750u}, {300u, 4500u}, {1000u, 15000u}}) {
+    const auto hertz = one.first, wanted = one.second;
     CAPTURE(hertz);
     scripted_plane p;
     p.kernel.jiffies_per_second = hertz;

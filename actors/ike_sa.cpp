@@ -86,7 +86,7 @@ caf::behavior ike_sa::make_behavior() {
 
 caf::invoke_message_result ike_sa::consume(caf::mailbox_element& what) {
   auto outcome = actor_base::consume(what);
-  if (is_changed_ && !is_closed_) publish_now();
+  publish_if_changed();
   return outcome;
 }
 
@@ -282,7 +282,7 @@ void ike_sa::pump() {
 void ike_sa::finish_command(std::uint64_t number, const status& result) {
   auto at = commands_.find(number);
   if (number == 0 || at == commands_.end()) return;
-  if (is_changed_ && !is_closed_) publish_now();
+  publish_if_changed();
   at->second.answer(result);
   commands_.erase(at);
 }

@@ -159,6 +159,9 @@ class ike_sa final : public actor_base {
   // Its new status reaches the engine once, after the message being worked on, but before any
   // report or answer of it.
   void publish() { is_changed_ = true; }
+  void publish_if_changed() {
+    if (is_changed_ && !is_closed_) publish_now();
+  }
   void publish_now(std::string_view state = {});
   void report(sa_event_kind kind, data_plane::spi child = 0, data_plane::spi new_child = 0,
               error reason = {});

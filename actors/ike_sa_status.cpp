@@ -90,7 +90,7 @@ void ike_sa::publish_now(std::string_view state) {
 
 void ike_sa::report(sa_event_kind kind, data_plane::spi child, data_plane::spi new_child,
                     error reason) {
-  if (is_changed_ && !is_closed_) publish_now();
+  publish_if_changed();
   sa_event event;
   event.kind = kind;
   event.ike_sa = make_status();

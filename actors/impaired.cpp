@@ -5,6 +5,7 @@
 #include "actors/actor_base.hpp"
 #include "actors/live_network.hpp"
 #include "core/base/limits.hpp"
+#include "kernel_if/forwarding_backend.hpp"
 
 namespace imago::actors {
 
@@ -101,34 +102,23 @@ class impaired_crypto final : public crypto_executor {
   std::uint64_t shed_ = 0;
 };
 
-class impaired_backend final : public kernel_if::backend {
+class impaired_backend final : public kernel_if::forwarding_backend {
  public:
   impaired_backend(impairments_ptr faults, std::unique_ptr<kernel_if::backend> inner)
-      : faults_{std::move(faults)}, inner_{std::move(inner)} {}
+      : forwarding_backend{std::move(inner)}, faults_{std::move(faults)} {}
 
-  std::string_view name() const override { return inner_->name(); }
-  kernel_if::capabilities capabilities() const override { return inner_->capabilities(); }
   status start(kernel_if::backend_sink& sink) override {
     sink_ = &sink;
-    return inner_->start(sink);
+    return forwarding_backend::start(sink);
   }
   void submit(kernel_if::request_id id, data_plane::request request) override {
     if (auto code = faults_->on_kernel_request(data_plane::name_of(request)))
       return sink_->on_reply(id, error{*code, "impaired"});
-    inner_->submit(id, std::move(request));
-  }
-  std::vector<std::string> warnings() const override { return inner_->warnings(); }
-  void stop() override { inner_->stop(); }
-  status adopt_socket(int descriptor, ip_family family, bool is_nat_port) override {
-    return inner_->adopt_socket(descriptor, family, is_nat_port);
-  }
-  void deliver_esp(const endpoint& local, const endpoint& remote, bytes_view packet) override {
-    inner_->deliver_esp(local, remote, packet);
+    forwarding_backend::submit(id, std::move(request));
   }
 
  private:
   const impairments_ptr faults_;
-  const std::unique_ptr<kernel_if::backend> inner_;
   kernel_if::backend_sink* sink_ = nullptr;
 };
 

@@ -93,7 +93,9 @@ charon-systemd {{
   journal {{ default = -1 }}
   filelog {{ l {{
     path = stderr
+    flush_line = yes
     default = 0
+    job = 1
   }} }}
 }}
 """
@@ -252,11 +254,10 @@ class Charon(Responder):
         command = ["env", f"LD_PRELOAD={kernel}", CHARON]
         self.program = Program(self.lab.inside("responder", self.cores, *command), env=environment,
                                start_new_session=True)
-        deadline = time.monotonic() + 20
-        while not os.path.exists(self.vici):
-            if time.monotonic() > deadline or not self.program.is_running():
-                raise Failure(f"charon did not start: {self.program.said}")
-            time.sleep(0.05)
+        try:
+            self.program.wait_for(r"spawning \d+ worker threads")  # the control socket is there
+        except AssertionError as why:
+            raise Failure(f"charon did not start: {why}") from why
         run("swanctl", "--load-all", "--uri", f"unix://{self.vici}", env=environment)
 
 

@@ -13,11 +13,8 @@ LIBRESWAN = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path
 AES256_GCM = ("aes256gcm16-prfsha256-ecp256", "aes256gcm16-ecp256")
 
 
-class SwanctlPeer:
-    """What those that speak swanctl share; mixed into a Daemon."""
-
-    PROPOSALS = AES_GCM
-    REVIVES = False  # what it was told to initiate, when the other deletes it
+class CanAll:
+    """A peer that can do every case and has every feature; mixed into a Daemon."""
 
     @staticmethod
     def cannot(_role, _auth, _shape):
@@ -26,6 +23,13 @@ class SwanctlPeer:
     @staticmethod
     def lacks(_case, _feature):
         return None
+
+
+class SwanctlPeer(CanAll):
+    """What those that speak swanctl share; mixed into a Daemon."""
+
+    PROPOSALS = AES_GCM
+    REVIVES = False  # what it was told to initiate, when the other deletes it
 
 
 class ImagoPeer(SwanctlPeer, Imagod):
@@ -60,7 +64,7 @@ class CharonPeer(SwanctlPeer, Charon):
         return re.split("[-+]", said)[0] or "unknown"
 
 
-class LibreswanPeer(Daemon):
+class LibreswanPeer(CanAll, Daemon):
     """pluto, told by whack. Its files have fixed places, so it lives in throw-away roots only."""
 
     NAME = "libreswan"
@@ -114,14 +118,6 @@ conn t
     def version():
         found = re.search(r"Libreswan (\S+)", run("ipsec", "--version").stdout)
         return found.group(1) if found else "unknown"
-
-    @staticmethod
-    def cannot(_role, _auth, _shape):
-        return None
-
-    @staticmethod
-    def lacks(_case, _feature):
-        return None
 
     def start(self):
         for folder in (self.NSS, "/run/pluto"):

@@ -87,6 +87,14 @@ fleet_options revived_fleet(std::size_t peers) {
   return options;
 }
 
+// The Child SA of each of the gateway's first connections.
+void bring_up(imago::world::world& in, std::size_t count) {
+  auto& gateway = *in.find_host("gateway");
+  for (std::size_t index = 0; index < count; ++index)
+    gateway.initiate(fleet_connection(index), "net0");
+  (void)in.run_until_quiet();
+}
+
 std::size_t usable_children(host& one) {
   std::size_t count = 0;
   for (const auto& sa : one.list())
@@ -238,9 +246,7 @@ TEST_CASE("liveness: SAs in use are not probed, idle ones are confirmed by one q
   auto in = make_fleet(options);
   auto& gateway = *in->find_host("gateway");
   auto& peers = *in->find_host("peers");
-  for (std::size_t index = 0; index < options.peers; ++index)
-    gateway.initiate(fleet_connection(index), "net0");
-  (void)in->run_until_quiet();
+  bring_up(*in, options.peers);
   REQUIRE(usable_children(gateway) == options.peers);
   auto count_of = [](host& one, std::string_view name) {
     auto all = one.fake()->submitted();
@@ -274,9 +280,7 @@ TEST_CASE("liveness: what the data plane knows better keeps the peer from being 
   options.peers_more = "dpd_delay = 0";
   auto in = make_fleet(options);
   auto& gateway = *in->find_host("gateway");
-  for (std::size_t index = 0; index < options.peers; ++index)
-    gateway.initiate(fleet_connection(index), "net0");
-  (void)in->run_until_quiet();
+  bring_up(*in, options.peers);
   wire_tap tap{*in, gateway};
   tap.begin();
   in->advance(15s);

@@ -216,7 +216,11 @@ class Lab:
     def is_settled(self, name):
         link = run("ip", "-n", self.namespace(name), "-o", "link", "show", "eth0").stdout
         routes = run("ip", "-n", self.namespace(name), "-6", "route", "show", "table", "all", is_checked=False).stdout
-        return "NO-CARRIER" not in link and "state UP" in link and "ff00::/8 dev eth0" in routes
+        addresses = run("ip", "-n", self.namespace(name), "-6", "-o", "address", "show", "eth0").stdout
+        # The kernel makes an address's own route in its own time, after the link's.
+        own = [f"local {address} dev eth0" for address in WIRE[6].values() if f" {address}/" in addresses]
+        return ("NO-CARRIER" not in link and "state UP" in link and
+                all(route in routes for route in ["ff00::/8 dev eth0", *own]))
 
     def namespace(self, name):
         return f"{self.tag}-{name}"
@@ -247,10 +251,12 @@ class Lab:
         self.ping("west", WIRE[4], count=1, size=1400)  # uses up what may pass at once
         return True
 
-    def release_wire(self):
-        for name in NAMES:
-            run("tc", "-n", self.namespace(name), "qdisc", "change", "dev", "eth0", "root",
-                "tbf", "rate", "1gbit", "burst", "100000", "limit", "100000")
+    def release_wire(self, name):
+        """What this side held back goes out now, in the order in which it was sent."""
+        run("tc", "-n", self.namespace(name), "qdisc", "change", "dev", "eth0", "root",
+            "tbf", "rate", "1gbit", "burst", "100000", "limit", "100000")
+        # The queue still sleeps as long as the slow rate asked for: another packet wakes it.
+        run(*self.inside(name, "bash", "-c", f"echo > /dev/udp/{WIRE[4][other(name)]}/9"))
 
     def kernel_state(self, name):
         """Links, addresses, rules and routes of one side, as text to compare."""

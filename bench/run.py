@@ -14,7 +14,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from driver import handshake, lab, native, overload, scale  # noqa: E402
+from driver import handshake, idle, lab, native, overload, scale  # noqa: E402
 from driver.report import WAITED_PERCENT_MAX, Report  # noqa: E402
 
 BENCHMARKS = {
@@ -22,6 +22,7 @@ BENCHMARKS = {
     "overload": (overload.measure, "rows 7, 8, 9, 11: floods"),
     "capacity": (overload.measure_capacity, "row 10: more good clients than can be served"),
     "scale": (scale.measure, "rows 5, 6, 14, 15: many SAs"),
+    "idle": (idle.measure, "which SAs are in use: by events, beside asking for each"),
     "teardown": (scale.measure_teardown, "row 13: what it costs to delete them"),
     "wire": (native.measure_wire, "messages parsed and encoded, beside AES-GCM over the same octets"),
     "log": (native.measure_log, "what the journal costs at each level"),

@@ -34,6 +34,11 @@ ROWS = {
     "14": Row("list-sas, CPU per SA", "<= 10 us", "us", at_most(10)),
     "14 look-up": Row("look-up by id: CPU with many SAs / with 1,000", "<= 2 (constant)", "", at_most(2)),
     "15": Row("idle CPU with 10,000 SAs", "< 0.1 % of a core", "% of a core", lambda value: value < 0.1),
+    "idle": Row("messages to and from the kernel of SAs that nobody uses", "0", "", at_most(0)),
+    "active": Row("messages of an SA in use, each period", "<= 1.1", "", at_most(1.1)),
+    "events / GETSA": Row("CPU of knowing it by events / by one GETSA for each SA and period", "<= 0.75", "",
+                          at_most(0.75)),
+    "event CPU": Row("CPU of the engine for each event", "<= 20 us", "us", at_most(20)),
 }
 
 

@@ -57,7 +57,7 @@ run_bench() {
   case " $* " in *" --help "* | *" -h "*) exec bench/run.py --help ;; esac
   # What is printed for programs stays alone on standard output.
   { build_preset release imagod imago-load null_xfrm bench_handshake bench_wire bench_log bench_hop \
-    bench_kill || exit 1; } >&2
+    bench_kill bench_idle || exit 1; } >&2
   exec bench/run.py "$@"
 }
 

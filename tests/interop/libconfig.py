@@ -18,7 +18,7 @@ CERTIFICATE_KEYS = {
 
 
 def configuration(name, auth="psk", proposals=AES_GCM, outside=4, inside=4, secret=SECRET, connection="", child="",
-                  local_ts=None, remote_ts=None):
+                  local_ts=None, remote_ts=None, local_addrs=None):
     """One connection "t" with one child "net". auth: "psk" or "pubkey"; keys and certificates lie beside it.
 
     Outside and inside are the versions of IP.
@@ -30,7 +30,7 @@ def configuration(name, auth="psk", proposals=AES_GCM, outside=4, inside=4, secr
     return f"""connections {{
   t {{
     version = 2
-    local_addrs = {WIRE[outside][name]}
+    local_addrs = {local_addrs or WIRE[outside][name]}
     remote_addrs = {WIRE[outside][peer]}
     proposals = {proposals[0]}
     {connection}

@@ -17,6 +17,11 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 RUN = os.path.join(HERE, "run-in-uml")
 CASES = os.path.join(HERE, "interop_cases.py")
 SKIPPED = 77
+NAMES = ("imago", "charon", "libreswan", "openiked")
+# The table's columns, as far as there are such cells.
+FEATURES = ("tunnel", "child rekey by Imago", "IKE rekey by Imago", "child rekey by peer", "IKE rekey by peer",
+            "Imago killed, back", "peer killed, back", "delete", "nothing left")
+SECONDS_MAX = 2400  # of one peer's cases
 
 
 def say(text):
@@ -28,8 +33,9 @@ def parse_arguments():
     parser.add_argument("--build", default=os.path.join(ROOT, "build", "dev"), help="whose programs are tested")
     parser.add_argument("--logs", default=os.path.join(ROOT, "build", "logs"), help="where logs are left")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
-    parser.add_argument("--contract-only", action="store_true", help="only the contract suite: one boot, some seconds")
-    parser.add_argument("peers", nargs="*", help="only these of: imago charon libreswan")
+    parser.add_argument("--few", action="store_true", help="the contract suite and a chosen few cases: about a minute")
+    parser.add_argument("--only", metavar="PATTERN", help="only cases like this: role authentication mode")
+    parser.add_argument("peers", nargs="*", help=f"only these of: {' '.join(NAMES)}")
     return parser.parse_args()
 
 
@@ -56,13 +62,13 @@ class Parts:
 
 def table(cases):
     """One line a case; marks below say what failed or was skipped, and why."""
-    features = list(cases[0]["cells"])
+    features = [feature for feature in FEATURES if any(feature in case["cells"] for case in cases)]
     rows = [["peer", "Imago is", "auth", "mode", *features]]
     notes = {}
     for case in cases:
         cells = []
         for feature in features:
-            kind, _, why = case["cells"][feature].partition(": ")
+            kind, _, why = case["cells"].get(feature, "-").partition(": ")
             cells.append(kind if not why else f"{kind} [{notes.setdefault(why, len(notes) + 1)}]")
         peer = case["peer"] + (f" {case['version']}" if case["version"] else "")
         rows.append([peer, case["role"], case["auth"], case["shape"], *cells])
@@ -70,6 +76,15 @@ def table(cases):
     lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths)) + " |" for row in rows]
     lines.insert(1, "| " + " | ".join("-" * width for width in widths) + " |")
     return "\n".join(lines + [""] + [f"[{number}] {why}" for why, number in notes.items()])
+
+
+def wanted_parts(options):
+    """[(name of the log, what interop_cases.py is told)], a guest each."""
+    only = ["--only", options.only] if options.only else []
+    if options.few:
+        say(f"   the other cases are skipped: {' '.join(NAMES)}, all roles and modes; ./dev kernel-test runs them")
+        return [("few", ["--few", *options.peers])]
+    return [(name, [*only, name]) for name in options.peers or NAMES]
 
 
 def main():
@@ -86,11 +101,10 @@ def main():
     if has_failed:
         say(said[-3000:])
     cases = []
-    if not options.contract_only:
-        for name in options.peers or ["imago", "charon", "libreswan"]:
-            code, said = parts.run(name, [sys.executable, CASES, name], 900)
-            has_failed = has_failed or code != 0
-            cases += [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+    for name, arguments in wanted_parts(options):
+        code, said = parts.run(name, [sys.executable, CASES, *arguments], SECONDS_MAX)
+        has_failed = has_failed or code != 0
+        cases += [json.loads(line) for line in said.splitlines() if line.startswith("{")]
     if options.json:
         print(json.dumps({"contract": contract, "cases": cases}))
     elif cases:

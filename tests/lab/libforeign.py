@@ -4,8 +4,9 @@ import os
 import re
 import shutil
 
-from libconfig import AES_GCM, SECRET, configuration
-from libpeers import CHARON, NETWORK, WIRE, Charon, Daemon, Imagod, run
+from libconfig import AES_GCM, SECRET
+from libopeniked import OpenikedPeer
+from libpeers import CHARON, NETWORK, Charon, Daemon, Imagod, run
 
 # Its package and strongSwan's exclude each other, so it is unpacked here (tools/dev/kernel.sh).
 LIBRESWAN = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))),
@@ -36,7 +37,7 @@ class ImagoPeer(SwanctlPeer, Imagod):
     NAME = "imago"
 
     def __init__(self, lab, case, credentials):
-        super().__init__(lab, "east", configuration("east", **case.settings()), credentials)
+        super().__init__(lab, "east", case.configuration("east"), credentials)
 
     @staticmethod
     def why_not():
@@ -52,7 +53,7 @@ class CharonPeer(SwanctlPeer, Charon):
 
     def __init__(self, lab, case, credentials):
         # In transport mode its routes would lead IKE itself.
-        super().__init__(lab, "east", configuration("east", **case.settings()), credentials, "install_routes = no")
+        super().__init__(lab, "east", case.configuration("east"), credentials, "install_routes = no")
 
     @staticmethod
     def why_not():
@@ -81,23 +82,25 @@ class LibreswanPeer(CanAll, Daemon):
         if case.is_transport:
             networks = "type=transport"
         else:
-            networks = (f"type=tunnel\n    leftsubnet={NETWORK[case.family]['east']}"
-                        f"\n    rightsubnet={NETWORK[case.family]['west']}")
+            networks = (f"type=tunnel\n    leftsubnet={NETWORK[case.shape.inside]['east']}"
+                        f"\n    rightsubnet={NETWORK[case.shape.inside]['west']}")
         if case.auth == "psk":
             proof = "authby=secret\n    leftid=@east.test\n    rightid=@west.test"
         else:
-            proof = "authby=ecdsa\n    leftid=@east.test\n    leftcert=east\n    rightid=@west.test\n    rightca=%same"
+            kind = "rsasig\n    sendca=issuer" if case.auth.startswith("rsa") else "ecdsa"
+            proof = f"authby={kind}\n    leftid=@east.test\n    leftcert=east\n    rightid=@west.test\n    rightca=%same"
         return f"""config setup
     logtime=yes
 conn t
     {proof}
     ikev2=insist
-    left={WIRE[case.family]['east']}
-    right={WIRE[case.family]['west']}
+    left={case.own_address("east")}
+    right={case.peer_address("east")}
     {networks}
     ike=aes_gcm256-sha2_256;dh19
     esp=aes_gcm256;dh19
     pfs=yes
+    esn={"yes" if case.shape.uses_esn else "no"}
     auto=add
 """
 
@@ -138,9 +141,15 @@ conn t
 
     def install_certificate(self):
         bundle = os.path.join(self.folder, "east.p12")
-        paths = {name: self.credentials.path(name) for name in ("east.pem", "east.key", "ca.pem")}
-        run("openssl", "pkcs12", "-export", "-in", paths["east.pem"], "-inkey", paths["east.key"], "-certfile",
-            paths["ca.pem"], "-name", "east", "-passout", "pass:", "-out", bundle)
+        paths = {name: self.credentials.path(name) for name in ("east.pem", "east.key", "ca.pem", "sub.pem")}
+        chain = os.path.join(self.folder, "chain.pem")
+        with open(chain, "w", encoding="ascii") as to:
+            for name in ("ca.pem", "sub.pem"):
+                if os.path.exists(paths[name]):
+                    with open(paths[name], encoding="ascii") as file:
+                        to.write(file.read())
+        run("openssl", "pkcs12", "-export", "-in", paths["east.pem"], "-inkey", paths["east.key"], "-certfile", chain,
+            "-name", "east", "-passout", "pass:", "-out", bundle)
         run("pk12util", "-i", bundle, "-d", f"sql:{self.NSS}", "-K", "", "-W", "")
         run("certutil", "-A", "-d", f"sql:{self.NSS}", "-n", "authority", "-t", "CT,,", "-i", paths["ca.pem"])
 
@@ -157,4 +166,4 @@ conn t
         self.ipsec("whack", "--terminate", "--name", "t")
 
 
-PEERS = {one.NAME: one for one in (ImagoPeer, CharonPeer, LibreswanPeer)}
+PEERS = {one.NAME: one for one in (ImagoPeer, CharonPeer, LibreswanPeer, OpenikedPeer)}

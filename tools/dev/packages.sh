@@ -33,7 +33,9 @@ install_packages() {
 # The interop tests start charon themselves; Debian would also start one of its own.
 install_interop_packages() {
   install_packages "$@" || return 1
-  if [ -d /run/systemd/system ]; then systemctl disable --now strongswan.service || true; fi
+  [ -d /run/systemd/system ] || return 0
+  local service
+  for service in strongswan openiked; do systemctl disable --now "$service.service" 2>/dev/null || true; done
 }
 
 setup_packages() {

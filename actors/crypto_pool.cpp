@@ -55,6 +55,7 @@ bool thread_crypto_pool::submit(crypto_task task) {
       bench_.count_shed();
       return false;
     }
+    task.submitted_at = std::chrono::steady_clock::now();
     queue_.push_back(std::move(task));
   }
   wakeup_.notify_one();
@@ -64,6 +65,10 @@ bool thread_crypto_pool::submit(crypto_task task) {
 crypto_counters thread_crypto_pool::counters() const {
   std::lock_guard guard{mutex_};
   return bench_.counters(queue_.size());
+}
+
+duration thread_crypto_pool::backlog() const {
+  return duration{last_wait_.load(std::memory_order_relaxed)};
 }
 
 void thread_crypto_pool::stop() {
@@ -86,6 +91,10 @@ void thread_crypto_pool::work() {
     if (stopping_) return;
     auto task = std::move(queue_.front());
     queue_.pop_front();
+    auto waited = queue_.empty() ? std::chrono::steady_clock::duration{}
+                                 : std::chrono::steady_clock::now() - task.submitted_at;
+    last_wait_.store(std::chrono::duration_cast<duration>(waited).count(),
+                     std::memory_order_relaxed);
     guard.unlock();
     bench_.perform(std::move(task));
   }

@@ -38,6 +38,7 @@ struct crypto_task {
   std::shared_ptr<cancel_token> token;  // may be null: not cancellable
   caf::actor_addr reply_to;
   std::uint64_t job_id = 0;  // the actor's own number, comes back in job_done
+  std::chrono::steady_clock::time_point submitted_at = {};  // filled in by the pool
 };
 
 // The message, at normal priority.
@@ -60,6 +61,8 @@ class crypto_executor {
   // False if the queue is full or stopped: the task is dropped, wiped and counted as shed.
   virtual bool submit(crypto_task task) = 0;
   virtual crypto_counters counters() const = 0;
+  // How long the last job that began had to wait; 0 if none waits now. Cheap.
+  virtual duration backlog() const { return {}; }
 };
 
 // What computes: crypto::run with the engine's library, or a test's stand-in. Thread-safe.
@@ -90,6 +93,7 @@ class thread_crypto_pool final : public crypto_executor {
 
   bool submit(crypto_task task) override;
   crypto_counters counters() const override;
+  duration backlog() const override;
   // Lets the jobs under way finish, drops the rest, joins. Call it before the actor system goes.
   void stop();
 
@@ -101,6 +105,7 @@ class thread_crypto_pool final : public crypto_executor {
   mutable std::mutex mutex_;
   std::condition_variable wakeup_;
   std::deque<crypto_task> queue_;
+  std::atomic<duration::rep> last_wait_{0};  // of the last job begun; 0: the queue was empty
   bool stopping_ = false;
   std::vector<std::thread> threads_;
 };

@@ -6,18 +6,16 @@
 
 namespace imago::actors {
 
-namespace {
-constexpr auto cookie_secret_lifetime = std::chrono::seconds{60};
-}
-
 demux::demux(caf::actor_config& config, services_ptr shared)
     : actor_base{config, "demux", shared->counted, shared->facts},
       shared_{std::move(shared)},
-      policy_{std::make_shared<const ikev2::policy>()},
-      closed_timer_{shared_->timers, timer_kind::linger_due},
-      cookies_{*shared_->library, *shared_->library, cookie_secret_lifetime} {}
+      reception_{shared_,
+                 [this](std::uint64_t spi) { return by_spi_.count(spi) + closed_.count(spi) != 0; },
+                 [this](const char* why, const packet& what) { drop(why, what); }},
+      closed_timer_{shared_->timers, timer_kind::linger_due} {}
 
 caf::behavior demux::make_behavior() {
+  reception_.begin(address());
   set_down_handler([this](const caf::down_msg& down) {
     auto at = spis_of_.find(down.source.id());
     if (at == spis_of_.end()) return;
@@ -37,12 +35,14 @@ caf::behavior demux::make_behavior() {
                     [this](const half_open_ended& ended) {
                       auto at = by_spi_.find(ended.own_spi);
                       if (at == by_spi_.end() || !at->second.half_open) return;
-                      by_init_.erase(*at->second.half_open);
+                      reception_.forget(*at->second.half_open);
                       at->second.half_open.reset();
                     },
                     [this](const keep_last_answer& kept) { on_keep_last_answer(kept); },
-                    [this](const update_policy& update) { policy_ = update.policy; },
+                    [this](const update_policy& update) { reception_.set_policy(update.policy); },
+                    [this](job_done& done) { reception_.on_job_done(done); },
                     [this](const timer_due& due) {
+                      if (reception_.accept(due)) return;
                       if (closed_timer_.accept(due)) forget_expired();
                     },
                     [this](const kill&) { quit(caf::exit_reason::kill); });
@@ -50,7 +50,7 @@ caf::behavior demux::make_behavior() {
 
 void demux::on_exit() {
   by_spi_.clear();
-  by_init_.clear();
+  reception_.end();
   closed_timer_.cancel();
   closed_.clear();
   closed_until_.clear();
@@ -60,7 +60,7 @@ void demux::on_exit() {
 void demux::forget(std::uint64_t own_spi) {
   auto at = by_spi_.find(own_spi);
   if (at == by_spi_.end()) return;
-  if (at->second.half_open) by_init_.erase(*at->second.half_open);
+  if (at->second.half_open) reception_.forget(*at->second.half_open);
   by_spi_.erase(at);
 }
 
@@ -114,22 +114,19 @@ void demux::on_packet(const receive_packet& received) {
   if (header->version >> 4 > 2) {
     // §2.5: a higher major version is answered, never another answer.
     if (!header->is_response)
-      answer_unprotected(what, *header, ikev2::make_notify(notify_type::invalid_major_version));
+      answer_unprotected(*shared_, what, *header,
+                         ikev2::make_notify(notify_type::invalid_major_version));
     return drop("major version", what);
   }
   if (header->version >> 4 < 2) return drop("major version", what);
   if (header->initiator_spi == 0) return drop("initiator SPI 0", what);
   bool is_first = header->exchange == exchange_type::ike_sa_init && header->from_initiator &&
                   !header->is_response && header->responder_spi == 0;
-  if (is_first) {
-    auto known = by_init_.find({header->initiator_spi, what.remote});
-    if (known != by_init_.end()) return forward(by_spi_.at(known->second), received.what);
-    if (!passes_cookie_check(what, *header)) return;
-    return spawn_responder(received.what, *header);
-  }
+  if (is_first) return reception_.on_request(received.what, *header);
   auto own_spi = header->from_initiator ? header->responder_spi : header->initiator_spi;
   auto at = by_spi_.find(own_spi);
   if (at != by_spi_.end()) return forward(at->second, received.what);
+  if (reception_.has(own_spi)) return spawn_responder(received.what, *header);
   auto closed = closed_.find(own_spi);
   if (closed == closed_.end()) return drop("unknown SPI", what);
   answer_for_closed(*closed->second, what, *header);
@@ -141,63 +138,23 @@ void demux::forward(entry& to, const packet_ptr& what) {
   to.ike_sa.tell(receive_packet{what, std::move(place)});
 }
 
-// Under load only who can receive at its address gets a state (§2.6).
-bool demux::passes_cookie_check(const packet& what, const wire::header& header) {
-  auto half_open = by_init_.size();
-  if (half_open >= shared_->options.half_open_count_max) {
-    drop("too many half-open IKE SAs", what);
-    return false;
-  }
-  if (half_open < shared_->options.cookie_threshold) return true;
-  auto message = wire::parse_message(what.octets);
-  const auto* nonce = message ? wire::find<wire::nonce_payload>(message->payloads) : nullptr;
-  if (!nonce) {
-    drop("malformed IKE_SA_INIT", what);
-    return false;
-  }
-  auto now = shared_->time->now();
-  const auto* cookie = wire::find_notify(message->payloads, notify_type::cookie);
-  if (cookie &&
-      cookies_.check(now, cookie->data, nonce->data, what.remote.address, header.initiator_spi))
-    return true;
-  answer_unprotected(
-      what, header,
-      ikev2::make_notify(notify_type::cookie, cookies_.make(now, nonce->data, what.remote.address,
-                                                            header.initiator_spi)));
-  return false;
-}
-
-void demux::answer_unprotected(const packet& what, const wire::header& asked,
-                               wire::notify_payload notify) {
-  wire::header header;
-  header.initiator_spi = asked.initiator_spi;
-  header.responder_spi = asked.responder_spi;
-  header.exchange = asked.exchange;
-  header.from_initiator = !asked.from_initiator;
-  header.is_response = true;
-  header.message_id = asked.message_id;
-  shared_->net->send_ike(what.local, what.remote,
-                         wire::encode_message(header, {std::move(notify)}));
-}
-
+// The peer of a half-open IKE SA has come back.
 void demux::spawn_responder(const packet_ptr& what, const wire::header& header) {
-  auto own_spi = ikev2::make_ike_spi(*shared_->library);
-  if (by_spi_.count(own_spi) + closed_.count(own_spi) != 0) return drop("SPI taken", *what);
+  if (header.exchange != exchange_type::ike_auth || header.is_response || header.message_id != 1)
+    return drop("not the first IKE_AUTH request", *what);
+  auto own_spi = header.responder_spi;
+  auto half_open = reception_.take(own_spi);
+  init_key key{half_open.initiator_spi, half_open.remote};
   ike_sa_birth birth;
   birth.id = shared_->new_id();
-  birth.model.role = ikev2::role::responder;
-  birth.model.initiator_spi = header.initiator_spi;
-  birth.model.responder_spi = own_spi;
-  birth.model.local = what->local;
-  birth.model.remote = what->remote;
-  birth.model.policy = policy_;
+  birth.model = ikev2::model_of(half_open, reception_.policy());
+  birth.half_open = std::move(half_open);
   auto actor = home_system().spawn<ike_sa>(shared_, own(std::move(birth)));
   monitor(actor);
   auto& slot = by_spi_[own_spi];
   slot.ike_sa = ike_sa_handle{actor};
   slot.gate = std::make_shared<inbox_gate>(limits::ike_sa_inbox_max);
-  slot.half_open = init_key{header.initiator_spi, what->remote};
-  by_init_[*slot.half_open] = own_spi;
+  slot.half_open = key;
   spis_of_[actor.id()].push_back(own_spi);
   forward(slot, what);
 }

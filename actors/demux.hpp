@@ -1,6 +1,5 @@
-// The DEMUX: from datagrams to IKE SAs, by our SPI. O(1) header work only; whatever costs more is
-// done by the ike_sa. It admits new peers: counts half-open IKE SAs, asks for cookies when there
-// are many, refuses when there are too many.
+// The DEMUX: from datagrams to IKE SAs, by our SPI. O(1) header work only, except for new peers,
+// which its reception admits and answers (reception.hpp).
 //
 // It also answers for the dead: when the response to a peer's last request (its Delete of the IKE
 // SA, mostly) was lost, no ike_sa is there to send it again. The two messages are kept here and not
@@ -13,8 +12,7 @@
 
 #include "actors/actor_base.hpp"
 #include "actors/inbox_gate.hpp"
-#include "actors/services.hpp"
-#include "core/ikev2/cookie.hpp"
+#include "actors/reception.hpp"
 #include "core/wire/message.hpp"
 
 namespace imago::actors {
@@ -31,24 +29,13 @@ class demux final : public actor_base {
     std::size_t total() const { return spis + half_open + ike_sas + closed; }
   };
   tables table_sizes() const {
-    return {by_spi_.size(), by_init_.size(), spis_of_.size(), closed_.size()};
+    return {by_spi_.size(), reception_.count(), spis_of_.size(), closed_.size()};
   }
   std::uint64_t dropped_count() const { return dropped_; }
   // Closed IKE SAs given up before their time because there were too many.
   std::uint64_t closed_shed_count() const { return closed_shed_; }
 
  private:
-  // Who sent an IKE_SA_INIT request: its retransmissions belong to the same IKE SA.
-  struct init_key {
-    std::uint64_t initiator_spi = 0;
-    endpoint remote;
-    friend bool operator==(const init_key&, const init_key&) = default;
-  };
-  struct init_key_hash {
-    std::size_t operator()(const init_key& key) const {
-      return std::hash<std::uint64_t>{}(key.initiator_spi) ^ std::hash<endpoint>{}(key.remote);
-    }
-  };
   struct entry {
     ike_sa_handle ike_sa;
     std::shared_ptr<inbox_gate> gate;
@@ -58,9 +45,6 @@ class demux final : public actor_base {
   void on_packet(const receive_packet& received);
   void forward(entry& to, const packet_ptr& what);
   void spawn_responder(const packet_ptr& what, const wire::header& header);
-  bool passes_cookie_check(const packet& what, const wire::header& header);
-  void answer_unprotected(const packet& what, const wire::header& header,
-                          wire::notify_payload notify);
   void drop(const char* why, const packet& what);
   void forget(std::uint64_t own_spi);
   void on_keep_last_answer(const keep_last_answer& kept);
@@ -69,14 +53,12 @@ class demux final : public actor_base {
   void forget_expired();
 
   services_ptr shared_;
-  ikev2::policy_ptr policy_;
+  reception reception_;
   std::unordered_map<std::uint64_t, entry> by_spi_;
-  std::unordered_map<init_key, std::uint64_t, init_key_hash> by_init_;
   std::unordered_map<caf::actor_id, std::vector<std::uint64_t>> spis_of_;
   std::unordered_map<std::uint64_t, std::shared_ptr<const last_answer>> closed_;  // by our SPI
   std::deque<std::pair<instant, std::uint64_t>> closed_until_;                    // oldest first
   actor_timer closed_timer_;                                                      // of the oldest
-  ikev2::cookie_jar cookies_;
   std::uint64_t dropped_ = 0;
   std::uint64_t closed_shed_ = 0;
 };

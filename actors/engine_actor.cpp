@@ -75,7 +75,8 @@ caf::behavior engine_actor::make_behavior() {
                         monitor(subscription.subscriber);
                     },
                     [this, tell](const count_engine& asked) {
-                      engine_counted counted{asked.command, ike_sas_.size(), 0, started_at_};
+                      engine_counted counted{asked.command, ike_sas_.size(),
+                                             shared_->half_open_count, started_at_};
                       for (const auto& [id, known] : ike_sas_)
                         if (!is_established(known.status)) ++counted.half_open;
                       tell(asked.reply_to, counted);

@@ -22,6 +22,9 @@ class exchange final : public actor_base {
   caf::behavior make_behavior() override;
   void on_exit() override;
 
+  // For worlds and tests, where nothing runs meanwhile.
+  const ike_sa_handle& owner() const { return owner_; }
+
  private:
   void advance();
   void carry_out(std::size_t index, ikev2::need need);

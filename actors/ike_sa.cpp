@@ -33,6 +33,10 @@ ike_sa::ike_sa(caf::actor_config& config, services_ptr shared, owned<ike_sa_birt
     initial_command_ = birth.reply.command();
     commands_.emplace(initial_command_, birth.reply);
   }
+  if (birth.half_open) {
+    beginning_ = std::make_unique<beginning>();
+    beginning_->half_open = std::move(*birth.half_open);
+  }
   if (birth.keys) {
     is_current_ = false;
     ikev2::use_keys use{std::move(*birth.keys)};
@@ -78,6 +82,7 @@ caf::behavior ike_sa::make_behavior() {
       [this](const resume_sending&) { on_resume(); },
       [this](const probe_path&) { on_probe_path(); },
       [this](const timer_due& due) { on_timer(due); },
+      [this](job_done& done) { on_first_secret(done); },
       [this](const kill&) {
         stored_.reset();  // nothing at all is left
         close({errc::cancelled, "killed"}, false, true);
@@ -109,8 +114,9 @@ void ike_sa::on_exit() {
 
 void ike_sa::begin_life() {
   join();
-  // Before anything of ours can be answered.
-  shared_->demux.tell(register_spi{model_.own_spi(), caf::actor_cast<caf::actor>(this)});
+  // Before anything of ours can be answered. A responder's is known: the demux made it.
+  if (!beginning_)
+    shared_->demux.tell(register_spi{model_.own_spi(), caf::actor_cast<caf::actor>(this)});
   if (model_.state == ikev2::sa_state::established) {  // rekeyed
     on_established();
     // §2.8.2: one that lost a collision gets no Child SAs, and its maker deletes it. If the peer
@@ -118,6 +124,8 @@ void ike_sa::begin_life() {
     lifetime_timer_.arm(address(), shared_->options.half_open_lifetime);
   } else if (model_.role == ikev2::role::responder) {
     half_open_timer_.arm(address(), shared_->options.half_open_lifetime);
+    if (beginning_) derive_first_keys();
+    if (is_closed_) return;
   }
   publish_now();
 }
@@ -419,6 +427,8 @@ void ike_sa::on_timer(const timer_due& due) {
 // Ends everything of this IKE SA. What is in flight is killed; the kernel takes leases back.
 void ike_sa::close(const error& reason, bool by_peer, bool wanted) {
   if (std::exchange(is_closed_, true)) return;
+  if (beginning_) beginning_->token->cancel();
+  beginning_.reset();
   ++model_.epoch;
   auto was_established = established_at_ != instant{};
   model_.state = ikev2::sa_state::closed;

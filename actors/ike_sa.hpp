@@ -14,6 +14,7 @@
 #include "actors/actor_base.hpp"
 #include "actors/services.hpp"
 #include "core/ikev2/exchanges/exchanges.hpp"
+#include "core/ikev2/half_open.hpp"
 #include "core/ikev2/message_protection.hpp"
 
 namespace imago::actors {
@@ -24,6 +25,7 @@ struct ike_sa_birth {
   ikev2::ike_sa_model model;
   connection_handle connection;                 // empty for a responder
   std::optional<ikev2::derived_ike_keys> keys;  // of a rekeyed one
+  std::optional<ikev2::half_open> half_open;    // of a responder whose peer has come back
   command_reply reply;                          // to who asked for it
 };
 
@@ -72,6 +74,12 @@ class ike_sa final : public actor_base {
     child_sa_status status;
     std::uint64_t command = 0;  // of who waits for it
     bool is_rekey = false;
+  };
+  // A responder's until its first keys are derived.
+  struct beginning {
+    ikev2::half_open half_open;
+    std::shared_ptr<cancel_token> token = std::make_shared<cancel_token>();
+    std::vector<packet> packets;  // IKE_AUTH, or its fragments
   };
   // --- ike_sa.cpp: life, tasks, commands ---
   void begin_life();
@@ -122,6 +130,9 @@ class ike_sa final : public actor_base {
   void on_packet(const packet& what);
   void on_init_packet(const packet& what, const wire::header& header);
   void on_protected_packet(const packet& what, const wire::header& header);
+  void derive_first_keys();
+  void hold_until_keys(const packet& what);
+  void on_first_secret(job_done& done);
   void on_request(ikev2::msg_digest md);
   void on_response(ikev2::msg_digest md);
   void release_response();
@@ -180,6 +191,7 @@ class ike_sa final : public actor_base {
   ikev2::ike_sa_model model_;
   connection_handle connection_;
   std::optional<crypto::protection> outgoing_, incoming_;
+  std::unique_ptr<beginning> beginning_;
 
   std::map<std::uint64_t, running_exchange> exchanges_;
   std::optional<std::uint64_t> own_exchange_;  // window of 1 each way (RFC 7296 §2.3)

@@ -34,12 +34,8 @@ wire::header ike_sa::header_of(exchange_type type, bool is_response,
 result<std::vector<bytes>> ike_sa::seal(exchange_type type, bool is_response,
                                         std::uint32_t message_id, const wire::payloads& payloads) {
   auto header = header_of(type, is_response, message_id);
-  if (type == exchange_type::ike_sa_init) {
-    // No key yet. An error answer names no responder SPI: there will be no such SA.
-    bool agreed = model_.keys != nullptr;
-    if (!agreed) header.responder_spi = 0;
+  if (type == exchange_type::ike_sa_init)
     return std::vector<bytes>{wire::encode_message(header, payloads)};
-  }
   if (!outgoing_) return {errc::bad_key, "no keys yet"};
   return ikev2::seal_message(*outgoing_, *shared_->library, header, payloads,
                              fragment_size(shared_->options, model_));
@@ -117,21 +113,15 @@ void ike_sa::send_response(running_exchange& exchange) {
       },
       "sending {exchange} response {id} {payloads}");
   if (!datagrams) return;
-  if (exchange.type == exchange_type::ike_sa_init && model_.init) {
-    auto init = *model_.init;
-    init.response = datagrams->front();
-    model_.init = std::make_shared<const ikev2::init_material>(std::move(init));
-  }
   stored_ = {exchange.type, exchange.message_id, std::move(first_request_datagram_),
              std::move(*datagrams), shared_->time->now()};
   next_peer_message_id_ = exchange.message_id + 1;
   send_datagrams(stored_->datagrams, true);
 }
 
-// What we answered last may be lost; then the peer asks again when we are gone. Who sent an
-// IKE_SA_INIT has proven nothing, and asking again begins anew: nothing is kept for it.
+// What we answered last may be lost; then the peer asks again when we are gone.
 void ike_sa::leave_last_answer() {
-  if (!stored_ || stored_->type == exchange_type::ike_sa_init) return;
+  if (!stored_) return;
   if (shared_->time->now() - stored_->sent_at >= shared_->options.closed_lifetime) return;
   auto octets = stored_->first_request_datagram.size();
   for (const auto& one : stored_->datagrams) octets += one.size();
@@ -186,10 +176,9 @@ void ike_sa::on_packet(const packet& what) {
 
 void ike_sa::on_init_packet(const packet& what, const wire::header& header) {
   if (header.message_id != 0) return note_drop("IKE_SA_INIT with a message ID", what);
-  if (header.is_response && (!outstanding_ || outstanding_->type != exchange_type::ike_sa_init))
+  // Requests are the reception's (reception.hpp).
+  if (!header.is_response || !outstanding_ || outstanding_->type != exchange_type::ike_sa_init)
     return note_drop("IKE_SA_INIT response not expected", what);
-  if (!header.is_response && (peer_exchange_ || model_.state != ikev2::sa_state::created))
-    return note_drop("IKE_SA_INIT request already worked on", what);
   auto message = wire::parse_message(what.octets);
   auto md = new_digest(what, header);
   if (message) {
@@ -205,19 +194,13 @@ void ike_sa::on_init_packet(const packet& what, const wire::header& header) {
           return fields{{"remote", what.remote}, {"reason", row.failure().text()}};
         },
         "bad IKE_SA_INIT from {remote}: {reason}");
-    // A response may be forged: keep waiting for the true one. A request ends here.
-    if (!header.is_response) refuse_request(md, row.failure());
-    return;
+    return;  // it may be forged: keep waiting for the true one
   }
-  if (header.is_response) return on_response(std::move(md));
-  first_request_datagram_ = what.octets;
-  running_exchange entry;
-  entry.type = header.exchange;
-  spawn_exchange((*row)->processor(shared_->flow_context(), snapshot(), std::move(md)),
-                 std::move(entry));
+  on_response(std::move(md));
 }
 
 void ike_sa::on_protected_packet(const packet& what, const wire::header& header) {
+  if (beginning_) return hold_until_keys(what);
   if (!incoming_) return note_drop("no keys yet", what);
   if (header.is_response) {
     if (!outstanding_ || header.message_id != outstanding_->message_id ||
@@ -262,6 +245,47 @@ void ike_sa::on_protected_packet(const packet& what, const wire::header& header)
     on_response(std::move(md));
   else
     on_request(std::move(md));
+}
+
+// --- the responder's first keys ---
+
+// The peer has come back: now its public value is worth a Diffie-Hellman (RFC 7296 §2.6).
+void ike_sa::derive_first_keys() {
+  crypto_task task;
+  task.job = crypto::derive_shared_secret_job{beginning_->half_open.own,
+                                              beginning_->half_open.peer_public_value};
+  task.token = beginning_->token;
+  task.reply_to = address();
+  if (!shared_->crypto->submit(std::move(task)))
+    close({errc::queue_full, "crypto pool"}, false, true);
+}
+
+void ike_sa::hold_until_keys(const packet& what) {
+  if (beginning_->packets.size() >= limits::fragment_count_max)
+    return note_drop("no keys yet, too many packets wait for them", what);
+  beginning_->packets.push_back(what);
+}
+
+void ike_sa::on_first_secret(job_done& done) {
+  if (!beginning_ || !done.result.has_value()) return;
+  auto answer = done.result.take();
+  auto begun = std::move(beginning_);
+  if (!answer) return close(answer.failure(), false, true);
+  auto* derived = std::get_if<crypto::shared_secret_derived>(&*answer);
+  if (!derived) return close({errc::crypto_failed, "not a shared secret"}, false, true);
+  auto agreed =
+      ikev2::finish_init(*shared_->library, std::move(begun->half_open), derived->shared_secret);
+  if (!agreed) return close(agreed.failure(), false, true);
+  ikev2::outcome outcome;
+  outcome.epoch = model_.epoch;
+  outcome.effects.emplace_back(std::move(*agreed));
+  auto todo = ikev2::apply(model_, std::move(outcome));
+  if (!todo) return close(todo.failure(), false, true);
+  running_exchange nobody;
+  carry_out(std::move(*todo), nobody);
+  next_peer_message_id_ = 1;
+  publish();
+  for (const auto& what : begun->packets) on_packet(what);
 }
 
 // The network may deliver the peer's Delete or rekey of a Child SA before the response that made
@@ -352,18 +376,10 @@ void ike_sa::refuse_request(const ikev2::msg_digest& md, const error& why) {
         return fields{{"exchange", text_of(md.header.exchange)}, {"reason", why.text()}};
       },
       "refusing {exchange} request: {reason}");
-  wire::notify_payload answer;
-  answer.type = why.code == errc::unsupported_critical_payload
-                    ? notify_type::unsupported_critical_payload
-                    : notify_type::invalid_syntax;
-  if (why.code == errc::unsupported_critical_payload)
-    for (const auto& payload : md.payloads)
-      if (const auto* unknown = std::get_if<wire::unknown_payload>(&payload))
-        if (unknown->critical) answer.data = {static_cast<std::uint8_t>(unknown->type)};
   running_exchange entry;
   entry.type = md.header.exchange;
   entry.message_id = md.header.message_id;
-  entry.response = wire::payloads{answer};
+  entry.response = wire::payloads{ikev2::notify_about_syntax(md.payloads, why)};
   send_response(entry);
   // Before the peer is authenticated such an error is the end (§2.21.2).
   if (established_at_ == instant{}) close(why, false, true);

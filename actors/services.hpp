@@ -50,6 +50,9 @@ struct services {
   ikev2::data_plane_abilities abilities;
   std::atomic<std::uint64_t> next_id{1};  // of IKE SAs, Child SAs, exchanges
 
+  // Responders' IKE SAs whose peers have not come back yet; the demux counts.
+  std::atomic<std::size_t> half_open_count{0};
+
   // Set once, before any packet or command comes in.
   demux_handle demux;
   kernel_handle kernel;

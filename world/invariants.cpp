@@ -211,6 +211,9 @@ void invariants::check_pair(host& one, host& other) {
       fail(fmt::format("only {} has the IKE SA {}", one.name(), text_of_spis(*model)));
       continue;
     }
+    if (model->keys && at->second->keys && !(model->keys->sk_d == at->second->keys->sk_d))
+      fail(fmt::format("{} and {} have different keys for the IKE SA {}", one.name(), other.name(),
+                       text_of_spis(*model)));
     if (children_of(*model, false) != children_of(*at->second, true))
       fail(fmt::format("{} and {} do not agree on the Child SAs of {}", one.name(), other.name(),
                        text_of_spis(*model)));

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "actors/exchange.hpp"
 #include "actors/ike_sa.hpp"
 #include "core/config/configuration.hpp"
 #include "world/established.hpp"
@@ -17,6 +18,7 @@ using namespace std::chrono_literals;
 using actors::sa_selector;
 
 const sa_selector the_ike_sa{"moon-sun", "", 0, 0};
+const sa_selector the_ike_sa_of_c{"star-sun", "", 0, 0};
 const sa_selector the_child_sa{"moon-sun", "net", 0, 0};
 
 host_options peer(peer_name who, bool with_journal) {
@@ -101,16 +103,32 @@ std::unique_ptr<world> established_esp_peers(bool with_journal, planted_doubles 
   return in;
 }
 
-// a and c are peers of b. Crypto jobs are deliveries of their own.
+// a and c have IKE SAs with b. Crypto jobs are deliveries of their own.
 std::unique_ptr<world> three_peers(bool with_journal, planted_doubles doubles) {
   auto in = empty_world(with_journal);
   for (auto who : {peer_name::a, peer_name::b, peer_name::c}) {
     auto options = peer(who, with_journal);
     options.doubles = doubles;
-    in->add_host(std::move(options)).set_crypto_mode(crypto_mode::letters);
+    in->add_host(std::move(options));
   }
   (void)in->run_until_quiet();
+  a(*in).initiate("moon-sun", "net");
+  (void)in->run_until_quiet();
+  c(*in).initiate("star-sun", "net");
+  (void)in->run_until_quiet();
+  for (const auto& one : in->hosts()) one->set_crypto_mode(crypto_mode::letters);
   return in;
+}
+
+// KILLs the exchanges of b's whose IKE SA is with a.
+void kill_exchange_with_a(world& in) {
+  const auto& remote = a(in).address();
+  for (auto who : b(in).living("exchange")) {
+    const auto& one = in.mail.who(who);
+    const auto& owner = static_cast<const actors::exchange&>(*one.actor).owner();
+    if (b(in).look_at<actors::ike_sa>(owner.actor()).model().remote.address == remote)
+      b(in).kill("exchange", one.number);
+  }
 }
 
 // An IPv4 UDP packet of one host's net2 for the other's, with a number in it.
@@ -173,14 +191,14 @@ scenario larval_race(planted_doubles doubles) {
           }};
 }
 
-scenario kill_beside_handshake(planted_doubles doubles) {
-  return {"kill-beside-handshake",
-          "a and c bring up IKE SAs with b, where the exchange of a's is killed at some time",
+scenario kill_beside_rekey(planted_doubles doubles) {
+  return {"kill-beside-rekey",
+          "a and c rekey their IKE SAs with b, where the exchange of a's is killed at some time",
           [doubles](bool with_journal) { return three_peers(with_journal, doubles); },
           [](world& in) {
-            a(in).initiate("moon-sun", "net");
-            c(in).initiate("star-sun", "net");
-            in.happen("kill", [&in] { b(in).kill("exchange", 1); });
+            a(in).rekey(the_ike_sa);
+            c(in).rekey(the_ike_sa_of_c);
+            in.happen("kill", [&in] { kill_exchange_with_a(in); });
           },
           120s,
           [](world& in) -> std::optional<std::string> {
@@ -189,26 +207,25 @@ scenario kill_beside_handshake(planted_doubles doubles) {
 }
 
 scenario late_result(planted_doubles doubles) {
-  return {
-      "late-result",
-      "an exchange of b's with a was killed, its job is done while c brings up an IKE SA with b",
-      [doubles](bool with_journal) { return three_peers(with_journal, doubles); },
-      [](world& in) {
-        a(in).initiate("moon-sun", "net");
-        while (b(in).crypto_waiting() == 0 && in.step()) {
-        }
-        b(in).kill("exchange");
-        letter_id killing = 0;
-        in.mail.for_each([&killing](const letter& one) {
-          if (imago::world::name_of(one) == "kill") killing = one.id;
-        });
-        if (killing != 0) in.deliver(killing);
-        c(in).initiate("star-sun", "net");
-      },
-      120s,
-      [](world& in) -> std::optional<std::string> {
-        return differs("IKE SAs of c", c(in).list().size(), 1);
-      }};
+  return {"late-result",
+          "an exchange of b's with a was killed, its job is done while c rekeys its IKE SA with b",
+          [doubles](bool with_journal) { return three_peers(with_journal, doubles); },
+          [](world& in) {
+            a(in).rekey(the_ike_sa);
+            while (b(in).crypto_waiting() == 0 && in.step()) {
+            }
+            b(in).kill("exchange");
+            letter_id killing = 0;
+            in.mail.for_each([&killing](const letter& one) {
+              if (imago::world::name_of(one) == "kill") killing = one.id;
+            });
+            if (killing != 0) in.deliver(killing);
+            c(in).rekey(the_ike_sa_of_c);
+          },
+          120s,
+          [](world& in) -> std::optional<std::string> {
+            return differs("IKE SAs of c", c(in).list().size(), 1);
+          }};
 }
 
 scenario lost_response() {
@@ -289,7 +306,7 @@ std::vector<scenario> all_scenarios() {
                  },
                  60s, nullptr});
   all.push_back(larval_race({}));
-  all.push_back(kill_beside_handshake({}));
+  all.push_back(kill_beside_rekey({}));
   all.push_back(late_result({}));
   all.push_back(lost_response());
   return all;

@@ -13,7 +13,7 @@ const scenario* find_scenario(std::string_view name);
 
 // Those that can be made with a double of a known defect, for planted.hpp.
 scenario larval_race(planted_doubles doubles);
-scenario kill_beside_handshake(planted_doubles doubles);
+scenario kill_beside_rekey(planted_doubles doubles);
 scenario late_result(planted_doubles doubles);
 scenario lost_response();
 

@@ -63,6 +63,10 @@ inline constexpr std::size_t policy_entries_max = 1024;
 // --- the actors ---
 // Packets on their way to one IKE SA: a window of one, its fragments, and a retransmission of each.
 inline constexpr std::size_t ike_sa_inbox_max = 2 * fragment_count_max;
+// IKE_SA_INIT requests that wait for a key pair: some 2 MB; each counts like a half-open IKE SA.
+inline constexpr std::size_t init_waiting_max = 4096;
+// Key pairs of one order: about 5 ms of one core with X25519.
+inline constexpr std::size_t key_order_max = 256;
 // Packets on their way to the demux: what arrives in some 20 ms of a flood; more is dropped unseen.
 inline constexpr std::size_t demux_inbox_max = 8192;
 // IKE SAs that are gone but whose last response the peer may not have: as many as a gateway closes

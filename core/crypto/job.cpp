@@ -7,13 +7,23 @@ namespace imago::crypto {
 
 namespace {
 
-using output = std::variant<key_exchange_generated, key_exchange_responded, shared_secret_derived,
-                            signature_made, verified>;
+using output = std::variant<key_exchange_generated, key_exchanges_generated, key_exchange_responded,
+                            shared_secret_derived, signature_made, verified>;
 
 job_result run_one(const library& library, generate_key_exchange_job&& job) {
   auto own = key_exchange::generate(library, job.method);
   if (!own) return own.failure();
   return output{key_exchange_generated{std::move(*own)}};
+}
+
+job_result run_one(const library& library, generate_key_exchanges_job&& job) {
+  key_exchanges_generated made;
+  for (std::size_t i = 0; i < job.count; ++i) {
+    auto own = key_exchange::generate(library, job.method);
+    if (!own) return own.failure();
+    made.own.push_back(std::move(*own));
+  }
+  return output{std::move(made)};
 }
 
 job_result run_one(const library& library, respond_key_exchange_job&& job) {
@@ -25,7 +35,8 @@ job_result run_one(const library& library, respond_key_exchange_job&& job) {
 }
 
 job_result run_one(const library& library, derive_shared_secret_job&& job) {
-  auto shared = job.own.derive(library, job.peer_public_value);
+  if (!job.own) return {errc::bad_key, "no key pair"};
+  auto shared = job.own->derive(library, job.peer_public_value);
   if (!shared) return shared.failure();
   return output{shared_secret_derived{std::move(*shared)}};
 }
@@ -150,9 +161,12 @@ job_result run(const library& library, job&& job) {
 }
 
 std::string_view name_of(const job& job) {
-  static constexpr std::string_view names[] = {
-      "generate_key_exchange_job", "respond_key_exchange_job", "derive_shared_secret_job",
-      "sign_job", "verify_job"};
+  static constexpr std::string_view names[] = {"generate_key_exchange_job",
+                                               "generate_key_exchanges_job",
+                                               "respond_key_exchange_job",
+                                               "derive_shared_secret_job",
+                                               "sign_job",
+                                               "verify_job"};
   return names[job.index()];
 }
 

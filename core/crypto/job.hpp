@@ -13,13 +13,18 @@ namespace imago::crypto {
 struct generate_key_exchange_job {
   ke_method method{};
 };
+// So many at once, for who needs them soon: one hop for all of them.
+struct generate_key_exchanges_job {
+  ke_method method{};
+  std::size_t count = 1;
+};
 // Generates a key pair and derives against the peer's value: the responder's two steps in one hop.
 struct respond_key_exchange_job {
   ke_method method{};
   bytes peer_public_value;
 };
 struct derive_shared_secret_job {
-  key_exchange own;
+  std::shared_ptr<const key_exchange> own;
   bytes peer_public_value;
 };
 struct sign_job {
@@ -40,11 +45,14 @@ struct verify_job {
   wall_time now;
   std::shared_ptr<certificate_cache> cache;  // may be null
 };
-using job = std::variant<generate_key_exchange_job, respond_key_exchange_job,
-                         derive_shared_secret_job, sign_job, verify_job>;
+using job = std::variant<generate_key_exchange_job, generate_key_exchanges_job,
+                         respond_key_exchange_job, derive_shared_secret_job, sign_job, verify_job>;
 
 struct key_exchange_generated {
   key_exchange own;
+};
+struct key_exchanges_generated {
+  std::vector<key_exchange> own;
 };
 struct key_exchange_responded {
   bytes public_value;
@@ -70,8 +78,9 @@ class verified {
   certificate_ptr end_entity_;
   std::string method_;
 };
-using job_result = result<std::variant<key_exchange_generated, key_exchange_responded,
-                                       shared_secret_derived, signature_made, verified>>;
+using job_result =
+    result<std::variant<key_exchange_generated, key_exchanges_generated, key_exchange_responded,
+                        shared_secret_derived, signature_made, verified>>;
 
 result<verified> verify_peer(const library& library, verify_job&& job);
 // Compares in constant time. Errors: authentication_failed.

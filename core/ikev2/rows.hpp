@@ -50,7 +50,8 @@ struct row {
   bool is_protected = true;
   payload_set required;
   payload_set optional;
-  // Requests start this flow; a response resumes the flow that sent the request.
+  // Requests start this flow; a response resumes the flow that sent the request. IKE_SA_INIT's
+  // request needs none (half_open.hpp).
   flow (*processor)(flow_context, sa_snapshot_ptr, msg_digest) = nullptr;
   std::string_view processor_name;
   std::string_view story;

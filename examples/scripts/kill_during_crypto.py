@@ -1,9 +1,9 @@
 #!/usr/bin/python3
-"""A KILL while the Diffie-Hellman computation of IKE_SA_INIT is under way on another thread.
+"""A KILL while the Diffie-Hellman computation of a rekey is under way on another thread.
 
    Initiator                         Responder
    -------------------------------------------------------------------
-   HDR, SAi1, KEi, Ni  -->
+   HDR, SK {SA, Ni, KEi}  -->
                                      crypto begins ...
                          KILL  -->   the exchange ends; its frame, md and secrets go
                                      ... the result comes late, and finds nobody
@@ -16,8 +16,9 @@ with imago.World(seed=7) as world:
     a = world.add_host("a", "192.0.2.1", ours)
     b = world.add_host("b", "192.0.2.2", theirs)
 
+    a.initiate("tunnel", "net").wait()
     b.crypto.hold()
-    command = a.initiate("tunnel", "net")
+    command = a.rekey("tunnel")
     world.run_until(lambda: b.crypto.waiting)
     exchange, = b.exchanges
     print(f"{exchange} waits for {b.crypto.waiting} crypto job; it owns the digest of the request")
@@ -34,6 +35,7 @@ with imago.World(seed=7) as world:
     assert b.problems == []
 
     command.wait(seconds=300)  # the initiator tries again, and is served
+    world.run()
     assert [sa.state for sa in a.ike_sas] == ["established"]
     assert a.kernel.sa_count == b.kernel.sa_count == 2
-    print("retransmitted, served, established: a kill leaves nothing behind")
+    print("retransmitted, served, rekeyed: a kill leaves nothing behind")

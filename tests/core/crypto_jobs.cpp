@@ -1,5 +1,6 @@
 // Jobs: their results and errors, several threads, several libraries that come and go.
 #include <array>
+#include <set>
 #include <string>
 #include <thread>
 
@@ -97,8 +98,10 @@ bool do_every_job(const crypto::library& with, ke_method method) {
   auto responded = crypto::run(with, crypto::respond_key_exchange_job{method, peer_value});
   if (!responded) return false;
   auto& response = std::get<crypto::key_exchange_responded>(*responded);
-  auto derived = crypto::run(
-      with, crypto::derive_shared_secret_job{std::move(initiator), response.public_value});
+  auto derived =
+      crypto::run(with, crypto::derive_shared_secret_job{
+                            std::make_shared<const crypto::key_exchange>(std::move(initiator)),
+                            response.public_value});
   if (!derived) return false;
   const auto& shared = std::get<crypto::shared_secret_derived>(*derived).shared_secret;
   if (!(shared == response.shared_secret)) return false;
@@ -119,12 +122,21 @@ TEST_CASE("jobs: key exchange jobs of both sides agree") {
     CHECK(do_every_job(library(), method));
 }
 
+TEST_CASE("jobs: key pairs made ahead are as many as asked for, no two the same") {
+  auto made = crypto::run(library(), crypto::generate_key_exchanges_job{ke_method::curve25519, 5});
+  REQUIRE(made);
+  const auto& pairs = std::get<crypto::key_exchanges_generated>(*made).own;
+  REQUIRE(pairs.size() == 5);
+  std::set<bytes> values;
+  for (const auto& one : pairs) values.insert(one.public_value());
+  CHECK(values.size() == 5);
+}
+
 TEST_CASE("jobs: names are those of their types") {
   CHECK(name_of(crypto::job{crypto::generate_key_exchange_job{}}) == "generate_key_exchange_job");
   CHECK(name_of(crypto::job{crypto::respond_key_exchange_job{}}) == "respond_key_exchange_job");
-  auto own = *crypto::key_exchange::generate(library(), ke_method::curve25519);
-  CHECK(name_of(crypto::job{crypto::derive_shared_secret_job{std::move(own), {}}}) ==
-        "derive_shared_secret_job");
+  CHECK(name_of(crypto::job{crypto::generate_key_exchanges_job{}}) == "generate_key_exchanges_job");
+  CHECK(name_of(crypto::job{crypto::derive_shared_secret_job{}}) == "derive_shared_secret_job");
   CHECK(name_of(crypto::job{crypto::sign_job{}}) == "sign_job");
   CHECK(name_of(crypto::job{crypto::verify_job{}}) == "verify_job");
 }
@@ -135,8 +147,12 @@ TEST_CASE("jobs: each tells its error") {
   CHECK(code(crypto::generate_key_exchange_job{ke_method::none}) == errc::unsupported_algorithm);
   CHECK(code(crypto::respond_key_exchange_job{ke_method::none, {}}) == errc::unsupported_algorithm);
   CHECK(code(crypto::respond_key_exchange_job{method, bytes(32)}) == errc::bad_key);
-  auto own = *crypto::key_exchange::generate(library(), method);
-  CHECK(code(crypto::derive_shared_secret_job{std::move(own), bytes(31)}) == errc::bad_key);
+  auto own = std::make_shared<const crypto::key_exchange>(
+      *crypto::key_exchange::generate(library(), method));
+  CHECK(code(crypto::derive_shared_secret_job{own, bytes(31)}) == errc::bad_key);
+  CHECK(code(crypto::derive_shared_secret_job{nullptr, bytes(32)}) == errc::bad_key);
+  CHECK(code(crypto::generate_key_exchanges_job{ke_method::none, 3}) ==
+        errc::unsupported_algorithm);
   CHECK(code(crypto::sign_job{}) == errc::bad_key);
   CHECK(code(crypto::sign_job{key_of(made().moon), {auth_method::rsa_signature}, {}}) ==
         errc::bad_key);

@@ -10,6 +10,7 @@
 #include "core/ikev2/authentication.hpp"
 #include "core/ikev2/exchanges/exchanges.hpp"
 #include "tests/fuzz/require.hpp"
+#include "tests/support/half_open_flow.hpp"
 
 using namespace imago;
 using namespace imago::ikev2;
@@ -196,7 +197,7 @@ struct machine {
       IMAGO_REQUIRE(!row.failure().where.empty());
       return;
     }
-    work = (*row)->processor(context(), snapshot(), std::move(*md));
+    work = ikev2::testing::start_processor(**row, context(), snapshot(), std::move(*md));
   }
 
   void begin_task(task_kind kind) {

@@ -52,8 +52,10 @@ def test_larval_sas_are_seen(pair):
 
 
 def test_held_crypto_suspends_an_exchange_until_it_is_performed(pair):
-    pair.b.crypto.hold()
     pair.a.initiate("tunnel", "net")
+    pair.world.run()
+    pair.b.crypto.hold()
+    pair.a.rekey("tunnel")
     pair.world.run()
     assert pair.b.crypto.waiting == 1 and len(pair.b.exchanges) == 1
     assert pair.b.crypto.perform() and pair.b.crypto.waiting == 0 and not pair.b.crypto.perform()
@@ -61,7 +63,7 @@ def test_held_crypto_suspends_an_exchange_until_it_is_performed(pair):
     assert result.receiver == pair.b.exchanges[0]
     pair.b.crypto.release()
     pair.world.run()
-    assert pair.a.ike_sas[0].state == "established"
+    assert [sa.state for sa in pair.a.ike_sas] == ["established"]
 
 
 def test_a_result_that_never_comes_is_the_end_of_a_half_open_sa(pair):

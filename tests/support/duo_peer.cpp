@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include "tests/support/duo.hpp"
+#include "tests/support/half_open_flow.hpp"
 
 namespace imago::ikev2::testing {
 
@@ -343,7 +344,7 @@ void peer::receive_request(ike_side& ike, msg_digest md, const bytes& datagram) 
     respond(ike, type, id, {notify});
     return;
   }
-  start(ike, (*row)->processor(context(), snapshot_of(ike), std::move(md)), false, type, id);
+  start(ike, start_processor(**row, context(), snapshot_of(ike), std::move(md)), false, type, id);
 }
 
 void peer::receive_response(ike_side& ike, msg_digest md) {

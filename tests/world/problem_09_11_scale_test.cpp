@@ -87,7 +87,8 @@ TEST_CASE("problem 10: an initiation costs the same beside 10 and beside 600 IKE
   auto few = cost_beside(10), many = cost_beside(600);
   say(fmt::format("problem 10: an initiation takes {} deliveries beside 10 SAs, {} beside 600", few,
                   many));
-  CHECK(many <= few);
+  // One of sixteen also has the responder order key pairs, for the next sixteen.
+  CHECK(many <= few + 2);
 }
 
 TEST_CASE("problem 10: idle SAs ask the data plane nothing, and only their liveness timers run") {

@@ -11,7 +11,7 @@ const std::vector<planted_case>& planted_cases() {
        larval_race({false, true})},
       {planted_bug::leaked_digest, "leaked-digest",
        "a state killed during crypto leaves its digest in the list of the suspended",
-       kill_beside_handshake({})},
+       kill_beside_rekey({})},
       {planted_bug::late_result, "late-result",
        "the result for a killed exchange goes to the exchange that has its place now",
        late_result({true, false})},

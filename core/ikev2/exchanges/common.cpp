@@ -62,6 +62,16 @@ notify_type notify_for(errc code) {
   }
 }
 
+wire::notify_payload notify_about_syntax(const wire::payloads& request, const error& why) {
+  if (why.code != errc::unsupported_critical_payload)
+    return make_notify(notify_type::invalid_syntax);
+  auto answer = make_notify(notify_type::unsupported_critical_payload);
+  for (const auto& payload : request)
+    if (const auto* unknown = std::get_if<wire::unknown_payload>(&payload))
+      if (unknown->critical) answer.data = {static_cast<std::uint8_t>(unknown->type)};
+  return answer;
+}
+
 std::optional<error> refusal(const wire::payloads& payloads) {
   for (const auto& payload : payloads) {
     const auto* found = std::get_if<wire::notify_payload>(&payload);

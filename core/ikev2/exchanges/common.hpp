@@ -15,6 +15,9 @@ bytes encode_spi(data_plane::spi spi);
 
 // The notify that tells a peer about an error (RFC 7296 §3.10.1).
 notify_type notify_for(errc code);
+// What tells a peer that no row takes its request (§2.5, §2.21): UNSUPPORTED_CRITICAL_PAYLOAD with
+// the type, else INVALID_SYNTAX.
+wire::notify_payload notify_about_syntax(const wire::payloads& request, const error& why);
 // The first error notify of a response, as an error of ours; nothing if there is none.
 std::optional<error> refusal(const wire::payloads& payloads);
 bool is_temporary(const wire::payloads& payloads);

@@ -8,9 +8,8 @@
 
 namespace imago::ikev2 {
 
-// ike_sa_init.cpp
+// ike_sa_init.cpp; the responder's half waits for nobody: half_open.hpp
 flow initiate_ike_sa_init(flow_context context, sa_snapshot_ptr sa);
-flow process_ike_sa_init_request(flow_context context, sa_snapshot_ptr sa, msg_digest md);
 
 // ike_auth.cpp; `child` null: childless (RFC 6023)
 flow initiate_ike_auth(flow_context context, sa_snapshot_ptr sa, child_config_ptr child);

@@ -10,7 +10,7 @@
 #include "core/base/reader.hpp"
 #include "core/base/writer.hpp"
 #include "core/ikev2/exchanges/common.hpp"
-#include "core/ikev2/proposals.hpp"
+#include "core/ikev2/half_open.hpp"
 
 namespace imago::ikev2 {
 
@@ -28,9 +28,9 @@ constexpr row rows[] = {
      false,
      {security_association, key_exchange, nonce},
      {notify, vendor_id, certificate_request},
-     process_ike_sa_init_request,
-     "process_ike_sa_init_request",
-     "answer IKE_SA_INIT"},
+     nullptr,
+     "answer_init",
+     "answer IKE_SA_INIT, keep a half-open IKE SA"},
     {in({sa_state::sa_init_sent}),
      exchange_type::ike_sa_init,
      message_kind::response,
@@ -136,7 +136,8 @@ flow initiate_ike_sa_init(flow_context context, sa_snapshot_ptr sa) {
     if (response->header.responder_spi == 0)
       co_return ended(sa, ike_failed{{errc::bad_value, "responder SPI 0"}, {}});
 
-    crypto::derive_shared_secret_job derive{std::move(*own), peer_ke->data};
+    crypto::derive_shared_secret_job derive{
+        std::make_shared<const crypto::key_exchange>(std::move(*own)), peer_ke->data};
     auto shared = co_await offload(std::move(derive));
     if (!shared) co_return ended(sa, ike_failed{shared.failure(), {}});
     auto derived =
@@ -155,28 +156,11 @@ flow initiate_ike_sa_init(flow_context context, sa_snapshot_ptr sa) {
 
 namespace {
 
-struct candidate {
-  connection_policy_ptr connection;
-  chosen_proposal chosen;
-};
-
-// Identities are unknown yet: the first connection for these addresses with a fitting proposal.
-result<candidate> choose_candidate(const ike_sa_model& sa, const wire::payloads& payloads) {
-  const auto* offered = wire::find<wire::security_association_payload>(payloads);
-  const auto* peer_ke = wire::find<wire::key_exchange_payload>(payloads);
-  auto list = sa.policy->for_addresses(sa.local.address, sa.remote.address);
-  if (list.empty()) return {errc::no_matching_connection, sa.remote.address.text()};
-  for (const auto& connection : list) {
-    auto chosen = choose_proposal(connection->config->proposals, offered->proposals,
-                                  protocol_id::ike, true, peer_ke->method);
-    if (chosen) return candidate{connection, std::move(*chosen)};
-  }
-  return {errc::no_proposal_chosen, "IKE"};
-}
-
 // Anchors of every connection that may turn out to be meant (RFC 7296 §3.7).
-std::optional<wire::certificate_request_payload> request_certificate(const ike_sa_model& sa) {
-  for (const auto& one : sa.policy->for_addresses(sa.local.address, sa.remote.address)) {
+std::optional<wire::certificate_request_payload> request_certificate(const policy& policy,
+                                                                     const ip_address& local,
+                                                                     const ip_address& remote) {
+  for (const auto& one : policy.for_addresses(local, remote)) {
     if (one->config->remote.authentication != config::authentication::pubkey ||
         !one->config->sends_certificate_requests || one->remote_anchors->authorities().empty())
       continue;
@@ -186,56 +170,85 @@ std::optional<wire::certificate_request_payload> request_certificate(const ike_s
   return std::nullopt;
 }
 
+init_refusal refuse(const error& reason) { return {make_notify(notify_for(reason.code)), reason}; }
+
 }  // namespace
 
-flow process_ike_sa_init_request(flow_context context, sa_snapshot_ptr sa, msg_digest md) {
-  auto candidate = choose_candidate(*sa, md.payloads);
-  if (!candidate)
-    co_return answered(sa, payloads_of(make_notify(notify_for(candidate.failure().code))),
-                       ike_failed{candidate.failure(), {}});
-  const auto& chosen = candidate->chosen;
-  const auto* peer_ke = wire::find<wire::key_exchange_payload>(md.payloads);
-  const auto* peer_nonce = wire::find<wire::nonce_payload>(md.payloads);
-  if (peer_ke->method != chosen.ike.key_exchange) {
+std::variant<init_choice, init_refusal> choose_init(const policy& policy,
+                                                    const msg_digest& request) {
+  const auto* offered = wire::find<wire::security_association_payload>(request.payloads);
+  const auto* peer_ke = wire::find<wire::key_exchange_payload>(request.payloads);
+  auto list = policy.for_addresses(request.local.address, request.remote.address);
+  if (list.empty()) return refuse({errc::no_matching_connection, request.remote.address.text()});
+  for (const auto& connection : list) {
+    auto chosen = choose_proposal(connection->config->proposals, offered->proposals,
+                                  protocol_id::ike, true, peer_ke->method);
+    if (!chosen) continue;
+    if (peer_ke->method == chosen->ike.key_exchange)
+      return init_choice{connection, std::move(*chosen)};
     writer wanted;
-    wanted.u16(static_cast<std::uint16_t>(chosen.ike.key_exchange));
-    co_return answered(
-        sa, payloads_of(make_notify(notify_type::invalid_ke_payload, wanted.finish())),
-        ike_failed{{errc::invalid_ke_payload, "peer guessed " + text_of(peer_ke->method)}, {}});
+    wanted.u16(static_cast<std::uint16_t>(chosen->ike.key_exchange));
+    return init_refusal{make_notify(notify_type::invalid_ke_payload, wanted.finish()),
+                        {errc::invalid_ke_payload, "peer guessed " + text_of(peer_ke->method)}};
   }
-  auto own_nonce = make_nonce(*context.random);
-  crypto::respond_key_exchange_job job{peer_ke->method, peer_ke->data};
-  auto responded = co_await offload(std::move(job));
-  if (!responded)
-    co_return answered(sa, payloads_of(make_notify(notify_type::invalid_syntax)),
-                       ike_failed{responded.failure(), {}});
-  auto derived = derive_ike_keys(*context.library, chosen.ike, responded->shared_secret,
-                                 peer_nonce->data, own_nonce, sa->initiator_spi, sa->responder_spi);
-  if (!derived)
-    co_return answered(sa, payloads_of(make_notify(notify_type::no_proposal_chosen)),
-                       ike_failed{derived.failure(), {}});
+  return refuse({errc::no_proposal_chosen, "IKE"});
+}
 
-  bool feign = feigns_nat(context, candidate->connection);
-  auto peer = read_features(context, md, feign);
-  wire::payloads response;
-  response.push_back(wire::security_association_payload{{chosen.answer}});
-  response.push_back(wire::key_exchange_payload{peer_ke->method, responded->public_value});
-  response.push_back(wire::nonce_payload{own_nonce});
-  if (peer.nat_traversal)
-    add_nat_detection(response, context, sa->initiator_spi, sa->responder_spi, sa->local,
-                      sa->remote, feign);
-  if (auto wanted = request_certificate(*sa)) response.push_back(std::move(*wanted));
-  if (peer.fragmentation &&
-      candidate->connection->config->fragmentation != config::fragmentation::no)
+result<init_answer> answer_init(const flow_context& context, const policy& policy,
+                                init_choice choice, msg_digest request, std::uint64_t responder_spi,
+                                std::shared_ptr<const crypto::key_exchange> own) {
+  const auto* peer_ke = wire::find<wire::key_exchange_payload>(request.payloads);
+  const auto* peer_nonce = wire::find<wire::nonce_payload>(request.payloads);
+  // All methods supported have public values of one size; whether it is a good one shows later.
+  if (peer_ke->data.size() != own->public_value().size()) return {errc::bad_key, "KE payload"};
+  bool feign = feigns_nat(context, choice.connection);
+  init_answer made;
+  auto& agreed = made.agreed;
+  agreed.initiator_spi = request.header.initiator_spi;
+  agreed.responder_spi = responder_spi;
+  agreed.local = request.local;
+  agreed.remote = request.remote;
+  agreed.algorithms = choice.chosen.ike;
+  agreed.peer = read_features(context, request, feign);
+  agreed.peer_public_value = peer_ke->data;
+  agreed.init = {std::move(request.raw), {}, peer_nonce->data, make_nonce(*context.random)};
+
+  auto& response = made.response;
+  response.push_back(wire::security_association_payload{{std::move(choice.chosen.answer)}});
+  response.push_back(wire::key_exchange_payload{own->method(), own->public_value()});
+  response.push_back(wire::nonce_payload{agreed.init.responder_nonce});
+  if (agreed.peer.nat_traversal)
+    add_nat_detection(response, context, agreed.initiator_spi, responder_spi, agreed.local,
+                      agreed.remote, feign);
+  if (auto wanted = request_certificate(policy, agreed.local.address, agreed.remote.address))
+    response.push_back(std::move(*wanted));
+  if (agreed.peer.fragmentation &&
+      choice.connection->config->fragmentation != config::fragmentation::no)
     response.push_back(make_notify(notify_type::ikev2_fragmentation_supported));
-  if (!peer.signature_hashes.empty()) response.push_back(signature_hashes());
+  if (!agreed.peer.signature_hashes.empty()) response.push_back(signature_hashes());
   response.push_back(make_notify(notify_type::childless_ikev2_supported));
+  agreed.own = std::move(own);
+  return made;
+}
 
-  // The response as sent is the ike_sa's to know; it fills in init.response.
-  init_material init{md.raw, {}, peer_nonce->data, own_nonce};
-  co_return answered(sa, std::move(response),
-                     ike_keys_agreed{chosen.ike, std::move(*derived), sa->responder_spi,
-                                     std::move(peer), std::move(init)});
+result<ike_keys_agreed> finish_init(const crypto::library& library, half_open from,
+                                    const secret& shared_secret) {
+  auto derived = derive_ike_keys(library, from.algorithms, shared_secret, from.init.initiator_nonce,
+                                 from.init.responder_nonce, from.initiator_spi, from.responder_spi);
+  if (!derived) return derived.failure();
+  return ike_keys_agreed{from.algorithms, std::move(*derived), from.responder_spi,
+                         std::move(from.peer), std::move(from.init)};
+}
+
+ike_sa_model model_of(const half_open& from, policy_ptr policy) {
+  ike_sa_model model;
+  model.role = role::responder;
+  model.initiator_spi = from.initiator_spi;
+  model.responder_spi = from.responder_spi;
+  model.local = from.local;
+  model.remote = from.remote;
+  model.policy = std::move(policy);
+  return model;
 }
 
 }  // namespace imago::ikev2

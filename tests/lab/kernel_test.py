@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """The kernel data plane on real kernels: the contract suite, then Imago beside real daemons.
 
-Each part runs in a kernel of its own (run-in-uml) and what it says lies in the log folder. Ends with the interop table, or
-with --json with one object that holds it. 0: nothing failed; 77: this host cannot do it, the last line says why.
+Each part runs in a kernel of its own (run-in-uml) and what it says lies in the log folder, the result as kernel-test.md and
+kernel-test.json too. Ends with the interop table, or with --json with one object that holds it. 0: nothing failed; 77: this host cannot do it, the last line says why.
 """
 
 import argparse
@@ -105,10 +105,13 @@ def main():
         code, said = parts.run(name, [sys.executable, CASES, *arguments], SECONDS_MAX)
         has_failed = has_failed or code != 0
         cases += [json.loads(line) for line in said.splitlines() if line.startswith("{")]
-    if options.json:
-        print(json.dumps({"contract": contract, "cases": cases}))
-    elif cases:
-        print(f"Linux {cases[0]['kernel']}, kernel ESP on both sides\n\n{table(cases)}")
+    results = {"json": json.dumps({"contract": contract, "cases": cases})}
+    if cases:
+        results["md"] = f"Linux {cases[0]['kernel']}, kernel ESP on both sides\n\n{table(cases)}"
+    for ending, text in results.items():
+        with open(os.path.join(options.logs, f"kernel-test.{ending}"), "w", encoding="utf-8") as file:
+            file.write(text + "\n")
+    print(results["json"] if options.json else results.get("md", contract))
     return 1 if has_failed else 0
 
 

@@ -68,6 +68,8 @@ ikev2 "t" {"active" if self.begins else "passive"} {mode} esp \\
     def cannot(_role, _auth, shape):
         if shape == "ESN":
             return "openiked has no ESN on Linux"
+        if shape in ("IPv4 in IPv6", "IPv6 in IPv4"):  # it asks for another Child SA with every packet
+            return "openiked's SAs, made by PF_KEY, take no packets of the other IP version"
         return None
 
     @staticmethod
@@ -115,6 +117,8 @@ ikev2 "t" {"active" if self.begins else "passive"} {mode} esp \\
         self.program.end()
         self.begins = True
         self.start()
+        # Imago is done when it has answered; a packet before that would be lost.
+        self.wait_for_log("loaded flows", 60)
 
     def rekey(self, _kind, _name):
         """By its lifetimes."""

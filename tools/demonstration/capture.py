@@ -1,7 +1,11 @@
-"""Counts what crosses a wire, from a packet socket: no tool of the host is needed."""
+"""Counts what crosses a wire, from packet sockets: no tool of the host is needed.
+
+At each end only what leaves: what arrives the kernel shows once more when its IPsec has opened it.
+"""
 
 import ctypes
 import os
+import select
 import socket
 import struct
 import threading
@@ -10,6 +14,7 @@ import time
 CLONE_NEWNET = 0x40000000
 ETH_P_ALL = 3
 SOL_PACKET = 263
+SO_RCVBUFFORCE = 33
 PACKET_STATISTICS = 6
 RECEIVE_BUFFER_SIZE_MAX = 16 << 20  # bytes; a flood of a few thousand frames a second fits many times
 DRAIN_SECONDS_MAX = 1  # a flood that goes on must not keep the capture
@@ -27,9 +32,12 @@ def open_socket_in(namespace, interface):
             if libc.setns(descriptor, CLONE_NEWNET) != 0:
                 raise OSError(ctypes.get_errno(), f"entering the namespace {namespace}")
             made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_SIZE_MAX)
+            try:
+                made.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER_SIZE_MAX)
+            except PermissionError:  # root of a user namespace only: what the host allows
+                made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_SIZE_MAX)
             made.bind((interface, ETH_P_ALL))
-            made.settimeout(0.1)
+            made.setblocking(False)
             held.append(made)
         except OSError as problem:
             held.append(problem)
@@ -45,17 +53,21 @@ def open_socket_in(namespace, interface):
 
 
 class Capture:
-    def __init__(self):
+    """`has_plain_esp`: ESP is IP protocol 50; else it is in UDP, and anything else is other."""
+
+    def __init__(self, has_plain_esp=False):
+        self.has_plain_esp = has_plain_esp
         self.counts = {"esp": 0, "ike": 0, "keepalive": 0, "other": 0, "plaintext": 0, "arp": 0, "lost": 0}
         self.esp_spis = {}  # source address: SPIs
         self.ike_spis = set()
         self.other_kinds = set()
-        self.socket = None
+        self.sockets = []
         self.thread = None
         self.stopping = threading.Event()
 
-    def start(self, namespace):
-        self.socket = open_socket_in(namespace, "eth0")
+    def start(self, *namespaces):
+        """Both ends of the wire."""
+        self.sockets = [open_socket_in(namespace, "eth0") for namespace in namespaces]
         self.thread = threading.Thread(target=self.read, daemon=True)
         self.thread.start()
 
@@ -65,13 +77,16 @@ class Capture:
         while drained_by is None or time.monotonic() < drained_by:
             if drained_by is None and self.stopping.is_set():
                 drained_by = time.monotonic() + DRAIN_SECONDS_MAX
-            try:
-                self.count(self.socket.recv(65536))
-            except socket.timeout:
-                if drained_by is not None:
-                    return
-            except OSError:  # the interface is gone
+            ready, _, _ = select.select(self.sockets, [], [], 0.1)
+            if not ready and drained_by is not None:
                 return
+            for one in ready:
+                try:
+                    frame, source = one.recvfrom(65536)
+                except OSError:  # the interface is gone
+                    return
+                if source[2] == socket.PACKET_OUTGOING:
+                    self.count(frame)
 
     def stop(self):
         if self.thread is None:
@@ -79,9 +94,10 @@ class Capture:
         self.stopping.set()
         self.thread.join()
         self.thread = None
-        seen_and_lost = self.socket.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8)
-        self.counts["lost"] = struct.unpack("=II", seen_and_lost)[1]
-        self.socket.close()
+        for one in self.sockets:
+            seen_and_lost = one.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8)
+            self.counts["lost"] += struct.unpack("=II", seen_and_lost)[1]
+            one.close()
 
     def count(self, frame):
         if PATTERN in frame:
@@ -101,6 +117,9 @@ class Capture:
     def count_ipv4(self, packet):
         header_size = (packet[0] & 15) * 4
         udp = packet[header_size:]
+        if self.has_plain_esp and packet[9] == 50 and len(udp) >= 8:
+            self.count_esp(packet, udp)
+            return
         if packet[9] != 17 or len(udp) < 8:
             self.count_other(f"IP protocol {packet[9]}")
             return
@@ -116,9 +135,12 @@ class Capture:
         elif payload[:4] == bytes(4):  # RFC 3948: the non-ESP marker
             self.count_ike(payload[4:])
         else:
-            self.counts["esp"] += 1
-            source = socket.inet_ntoa(packet[12:16])
-            self.esp_spis.setdefault(source, set()).add(payload[:4])
+            self.count_esp(packet, payload)
+
+    def count_esp(self, packet, payload):
+        self.counts["esp"] += 1
+        source = socket.inet_ntoa(packet[12:16])
+        self.esp_spis.setdefault(source, set()).add(payload[:4])
 
     def count_ike(self, message):
         self.counts["ike"] += 1

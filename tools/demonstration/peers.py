@@ -77,7 +77,10 @@ def die_with_parent():
 
 
 class Peers:
-    def __init__(self, build, logs):
+    """`backend`: "user-esp", or "xfrm" where the kernel has ESP."""
+
+    def __init__(self, build, logs, backend="user-esp"):
+        self.backend = backend
         self.imagod = os.path.abspath(os.path.join(build, "daemon", "imagod"))
         self.imagoctl = os.path.abspath(os.path.join(build, "tools", "imagoctl"))
         self.logs = logs
@@ -122,6 +125,9 @@ class Peers:
             run(*inside, "address", "add", f"{WIRE[end]}/24", "dev", "eth0")
             run(*inside, "address", "add", f"{INSIDE[end]}/32", "dev", "lo")
             run(*inside, "link", "set", "eth0", "up")
+            if self.backend == "xfrm":  # the kernel's IPsec takes packets on their way, so there must be a way
+                other = ENDS[1 - ENDS.index(end)]
+                run(*inside, "route", "add", NETWORK[other], "via", WIRE[other], "src", INSIDE[end])
 
     def make_certificates(self):
         os.chmod(self.folder, 0o700)
@@ -171,7 +177,7 @@ class Peers:
         for end in ENDS:
             child = self.start(end, self.inside(
                 end, self.imagod, "--config", self.write_configuration(end), "--control", self.control(end),
-                "--backend", "user-esp"), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+                "--backend", self.backend, "--state", os.path.join(self.folder, f"state-{end}")), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
                 errors="backslashreplace")
             waits[end] = threading.Event()
             thread = threading.Thread(target=self.keep_log, args=(end, child.stderr, waits[end]), daemon=True)
@@ -252,6 +258,10 @@ class Peers:
         for thread in self.threads:
             thread.join(1)
         for name in self.namespaces:
+            for what in ("state", "policy"):
+                said = subprocess.run(["ip", "-n", name, "xfrm", what], capture_output=True, text=True, check=False)
+                if said.stdout.strip():
+                    self.stubborn.append(f"xfrm {what} in {name}")
             subprocess.run(["ip", "netns", "delete", name], capture_output=True, check=False)
         if self.folder:
             shutil.rmtree(self.folder, ignore_errors=True)

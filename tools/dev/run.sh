@@ -3,6 +3,7 @@
 run_demo() {
   case " $* " in *" --help "* | *" -h "*) exec tools/demo --help ;; esac
   setup_packages
+  case " $* " in *" --xfrm "*) setup_kernel_packages ;; esac
   build_preset release imagod imagoctl || exit 1
   exec tools/demo --build build/release "$@"
 }

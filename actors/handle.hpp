@@ -32,6 +32,12 @@ class handle {
       void tell(message&& what) const {
     if (actor_) caf::anon_send(actor_, std::forward<message>(what));
   }
+  // Overtakes what was told without haste; messages in haste keep their order.
+  template <class message>
+  requires(std::is_same_v<std::remove_cvref_t<message>, accepted> || ...)  //
+      void tell_in_haste(message&& what) const {
+    if (actor_) caf::anon_send<caf::message_priority::high>(actor_, std::forward<message>(what));
+  }
   void tell_kill() const {
     if (actor_) caf::anon_send<caf::message_priority::high>(actor_, kill{});
   }

@@ -193,15 +193,6 @@ void ike_sa::on_down(const caf::down_msg& down) {
   }
 }
 
-// One message, not waited for. What is in flight of ours gives way.
-void ike_sa::send_last_delete() {
-  if (established_at_ == instant{}) return;
-  auto sealed =
-      seal(exchange_type::informational, false, next_own_message_id_ + (outstanding_ ? 1 : 0),
-           {wire::delete_payload{protocol_id::ike, {}}});
-  if (sealed) send_datagrams(*sealed);
-}
-
 // --- tasks ---
 
 void ike_sa::on_run_task(run_task& asked) {

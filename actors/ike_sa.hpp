@@ -97,7 +97,6 @@ class ike_sa final : public actor_base {
   void finish_command(std::uint64_t number, const status& result);
   void close(const error& reason, bool by_peer, bool wanted);
   void on_down(const caf::down_msg& down);
-  void send_last_delete();
   void on_adopt(adopt_children& adopted);
   void on_update_policy(const ikev2::policy_ptr& policy);
   ikev2::sa_snapshot_ptr snapshot() const;
@@ -143,6 +142,7 @@ class ike_sa final : public actor_base {
   void send_response(running_exchange& exchange);
   void send_datagrams(const std::vector<bytes>& datagrams, bool is_answer = false);
   void retransmit();
+  void send_last_delete();
   result<std::vector<bytes>> seal(exchange_type type, bool is_response, std::uint32_t message_id,
                                   const wire::payloads& payloads);
   wire::header header_of(exchange_type type, bool is_response, std::uint32_t message_id) const;

@@ -100,6 +100,15 @@ void ike_sa::retransmit() {
                                        policy, outstanding_->retransmissions, *shared_->library));
 }
 
+// One message, not waited for. What is in flight of ours gives way.
+void ike_sa::send_last_delete() {
+  if (established_at_ == instant{}) return;
+  auto sealed =
+      seal(exchange_type::informational, false, next_own_message_id_ + (outstanding_ ? 1 : 0),
+           {wire::delete_payload{protocol_id::ike, {}}});
+  if (sealed) send_datagrams(*sealed);
+}
+
 // --- our responses ---
 
 void ike_sa::send_response(running_exchange& exchange) {

@@ -25,7 +25,9 @@ result<std::shared_ptr<live_network>> live_network::open(const engine_options& o
     opened->nat_port_ = nat->local().port;
     opened->ports_.push_back({std::move(*nat), true});
   }
-  opened->gate_ = std::make_shared<inbox_gate>(limits::demux_inbox_max);
+  opened->gates_ = {std::make_shared<inbox_gate>(limits::demux_inbox_max),
+                    std::make_shared<inbox_gate>(limits::demux_cookies_max),
+                    std::make_shared<inbox_gate>(limits::demux_strangers_max)};
   return opened;
 }
 
@@ -61,24 +63,39 @@ void live_network::on_datagram(const endpoint& local, const endpoint& remote, by
     }
   }
   if (inspector_) return inspector_({local, remote, to_bytes(octets), shared_->time->now()});
-  auto place = inbox_gate::enter(gate_);  // before anything is copied
+  auto kind = classify(octets);
+  auto place = inbox_gate::enter(gates_[kind]);  // before anything is copied
   if (!place) {
     ++dropped_;
     return;
   }
-  auto what =
-      std::make_shared<const packet>(packet{local, remote, to_bytes(octets), shared_->time->now()});
-  shared_->demux.tell(receive_packet{std::move(what), std::move(place)});
+  forward(kind, {local, remote, to_bytes(octets), shared_->time->now()}, std::move(place));
 }
 
 void live_network::admit(packet what) {
-  auto place = inbox_gate::enter(gate_);
+  auto kind = classify(what.octets);
+  auto place = inbox_gate::enter(gates_[kind]);
   if (!place) {
     ++dropped_;
     return;
   }
-  shared_->demux.tell(
-      receive_packet{std::make_shared<const packet>(std::move(what)), std::move(place)});
+  forward(kind, std::move(what), std::move(place));
+}
+
+// By the fixed header alone (RFC 7296 §3.1); a cookie is the first payload (§2.6).
+live_network::traffic live_network::classify(bytes_view octets) {
+  auto header = wire::parse_header(octets);
+  if (!header) return stranger;
+  if (header->exchange != exchange_type::ike_sa_init || header->is_response) return known;
+  return header->next_payload == payload_type::notify ? returning : stranger;
+}
+
+void live_network::forward(traffic kind, packet what, std::shared_ptr<void> place) {
+  receive_packet message{std::make_shared<const packet>(std::move(what)), std::move(place)};
+  if (kind == known)
+    shared_->demux.tell_in_haste(std::move(message));
+  else
+    shared_->demux.tell(std::move(message));
 }
 
 // The socket bound to this address, or to any of its family.

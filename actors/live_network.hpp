@@ -4,6 +4,7 @@
 // Out: any actor -> send_ike -> sendmsg, no queue.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <functional>
 
@@ -57,7 +58,12 @@ class live_network final : public network, public kernel_if::esp_sender {
   std::optional<std::uint32_t> mark_;
   services_ptr shared_;
   kernel_if::backend* backend_ = nullptr;
-  std::shared_ptr<inbox_gate> gate_;
+  // A flood of strangers must not keep out who returns a cookie, nor these who is known.
+  enum traffic : std::size_t { known, returning, stranger, traffic_count };
+  static traffic classify(bytes_view octets);
+  void forward(traffic kind, packet what, std::shared_ptr<void> place);
+
+  std::array<std::shared_ptr<inbox_gate>, traffic_count> gates_;
   std::function<void(packet)> inspector_;
   std::atomic<std::uint64_t> dropped_{0}, sent_{0};
   kernel_if::udp_reader reader_;

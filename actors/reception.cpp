@@ -92,7 +92,7 @@ void reception::on_request(const packet_ptr& what, const wire::header& header) {
     if (at->second.init.request != what->octets) return drop_("another IKE_SA_INIT", *what);
     return shared_->net->send_ike(what->local, what->remote, at->second.init.response);
   }
-  // Whoever has waited that long asks again: the newest are served, and those who came back.
+  // Whoever has waited that long asks again: the newest are served, what has begun is finished.
   auto waited = shared_->time->now() - what->received_at;
   if (waited > wait_max || shared_->crypto->backlog() > wait_max)
     return drop_("too busy for a new peer", *what);

@@ -24,7 +24,9 @@ std::string_view text_of(timer_kind kind) {
 
 namespace {
 
-// One lap is 4096 ticks (20 s at 5 ms); a longer timer stays in its slot for several laps.
+// Two wheels: the fast one has a slot for each tick of a lap (20 s at 5 ms), the slow one a slot
+// for each lap to come (23 hours; what is later stays for several rounds). So ten thousand timers
+// that are hours away wake nobody before their lap begins.
 constexpr std::uint32_t slot_count = 4096;
 constexpr std::int64_t nobody_sleeps = std::numeric_limits<std::int64_t>::min();
 constexpr std::int64_t forever = std::numeric_limits<std::int64_t>::max();
@@ -33,14 +35,16 @@ struct node {
   caf::actor_addr who;
   std::uint64_t due_tick = 0;
   std::uint64_t generation = 0;
+  std::uint64_t sequence = 0;            // of arming
   std::uint32_t previous = 0, next = 0;  // 0: none
   std::uint32_t serial = 0;              // counts the uses of this place
   timer_kind kind{};
   bool is_armed = false;
+  bool is_far = false;  // in the slow wheel
 };
 
 struct fired {
-  std::uint64_t due_tick;
+  std::uint64_t due_tick, sequence;
   caf::actor_addr who;
   timer_due due;
 };
@@ -53,17 +57,64 @@ struct timer_wheel::shard {
   struct slot {
     std::uint32_t first, last;
   };
+  struct ring {
+    // Not initialised, 32 KB: what a slot holds counts only while its bit is set.
+    std::unique_ptr<slot[]> slots = std::make_unique_for_overwrite<slot[]>(slot_count);
+    std::array<std::uint64_t, slot_count / 64> occupied{};
+
+    slot* at(std::uint64_t number) {
+      auto index = number % slot_count;
+      return occupied[index / 64] >> index % 64 & 1 ? &slots[index] : nullptr;
+    }
+    // The first number after `after`, within one round, whose slot is not empty.
+    std::optional<std::uint64_t> next_occupied(std::uint64_t after) const {
+      for (std::uint64_t number = after + 1; number <= after + slot_count;) {
+        auto index = number % slot_count;
+        if (auto bits = occupied[index / 64] >> index % 64)
+          return number + static_cast<std::uint64_t>(std::countr_zero(bits));
+        number += 64 - index % 64;
+      }
+      return {};
+    }
+  };
 
   mutable std::mutex mutex;
   std::vector<node> nodes{1};
   std::vector<std::uint32_t> free_places;
-  // Not initialised, 32 KB: what a slot holds counts only while its bit is set.
-  std::unique_ptr<slot[]> slots = std::make_unique_for_overwrite<slot[]>(slot_count);
-  std::array<std::uint64_t, slot_count / 64> occupied{};
+  ring near, far;            // ticks of `lap`; laps after it
   std::uint64_t cursor = 0;  // the last tick that was served
+  std::uint64_t lap = 0;
+  std::uint64_t sequence = 0;
   std::size_t armed_count = 0;
 
-  std::uint32_t arm(const caf::actor_addr& who, std::uint64_t due_tick, timer_due due) {
+  void link(std::uint32_t place) {
+    auto& entry = nodes[place];
+    auto entry_lap = entry.due_tick / slot_count;
+    entry.is_far = entry_lap != lap;
+    auto& wheel = entry.is_far ? far : near;
+    auto index = (entry.is_far ? entry_lap : entry.due_tick) % slot_count;
+    auto& at = wheel.slots[index];
+    const auto bit = std::uint64_t{1} << index % 64;
+    if (!(wheel.occupied[index / 64] & bit)) at = {};
+    entry.previous = at.last;
+    entry.next = 0;
+    (at.last ? nodes[at.last].next : at.first) = place;
+    at.last = place;
+    wheel.occupied[index / 64] |= bit;
+  }
+
+  void unlink(std::uint32_t place) {
+    auto& entry = nodes[place];
+    auto& wheel = entry.is_far ? far : near;
+    auto index = (entry.is_far ? entry.due_tick / slot_count : entry.due_tick) % slot_count;
+    auto& at = wheel.slots[index];
+    (entry.previous ? nodes[entry.previous].next : at.first) = entry.next;
+    (entry.next ? nodes[entry.next].previous : at.last) = entry.previous;
+    if (!at.first) wheel.occupied[index / 64] &= ~(std::uint64_t{1} << index % 64);
+  }
+
+  std::uint32_t arm(const caf::actor_addr& who, std::uint64_t due_tick, std::uint64_t sequence,
+                    timer_due due) {
     std::uint32_t place;
     if (free_places.empty()) {
       place = static_cast<std::uint32_t>(nodes.size());
@@ -73,31 +124,20 @@ struct timer_wheel::shard {
       free_places.pop_back();
     }
     auto& entry = nodes[place];
-    auto index = static_cast<std::uint32_t>(due_tick % slot_count);
-    const auto bit = std::uint64_t{1} << index % 64;
-    auto& at = slots[index];
-    if (!(occupied[index / 64] & bit)) at = {};
     entry.who = who;
     entry.due_tick = due_tick;
+    entry.sequence = sequence;
     entry.generation = due.generation;
     entry.kind = due.kind;
     entry.is_armed = true;
-    entry.previous = at.last;
-    entry.next = 0;
-    (at.last ? nodes[at.last].next : at.first) = place;
-    at.last = place;
-    occupied[index / 64] |= bit;
+    link(place);
     ++armed_count;
     return place;
   }
 
-  void unlink(std::uint32_t place) {
+  void remove(std::uint32_t place) {
+    unlink(place);
     auto& entry = nodes[place];
-    auto index = static_cast<std::uint32_t>(entry.due_tick % slot_count);
-    auto& at = slots[index];
-    (entry.previous ? nodes[entry.previous].next : at.first) = entry.next;
-    (entry.next ? nodes[entry.next].previous : at.last) = entry.previous;
-    if (!at.first) occupied[index / 64] &= ~(std::uint64_t{1} << index % 64);
     entry.who = nullptr;
     entry.is_armed = false;
     ++entry.serial;
@@ -105,46 +145,70 @@ struct timer_wheel::shard {
     --armed_count;
   }
 
-  // The first tick after `after`, within one lap, whose slot is not empty.
-  std::optional<std::uint64_t> next_occupied(std::uint64_t after) const {
+  // An empty shard is not served; it catches up here.
+  void catch_up(std::uint64_t tick) {
+    if (armed_count) return;
+    cursor = std::max(cursor, tick);
+    lap = cursor / slot_count;
+  }
+
+  // No timer is due before: the next of this lap, else the beginning of a lap that has some.
+  std::optional<std::uint64_t> next_tick() const {
     if (!armed_count) return {};
-    for (std::uint64_t tick = after + 1; tick <= after + slot_count;) {
-      auto index = tick % slot_count;
-      if (auto bits = occupied[index / 64] >> index % 64)
-        return tick + static_cast<std::uint64_t>(std::countr_zero(bits));
-      tick += 64 - index % 64;
+    auto end = (lap + 1) * slot_count;
+    if (auto tick = near.next_occupied(cursor); tick && *tick < end) return tick;
+    auto next = far.next_occupied(lap);
+    return next ? std::optional{*next * slot_count} : std::nullopt;
+  }
+
+  // Its timers leave the slow wheel, unless they are rounds away.
+  void begin_lap(std::uint64_t number) {
+    lap = number;
+    cursor = number * slot_count - 1;
+    auto* at = far.at(number);
+    if (!at) return;
+    for (auto place = at->first; place;) {
+      auto next = nodes[place].next;
+      if (nodes[place].due_tick / slot_count == number) {
+        unlink(place);
+        link(place);
+      }
+      place = next;
     }
-    return {};
   }
 
   void serve_until(std::uint64_t now_tick, std::vector<fired>& out) {
-    while (cursor < now_tick) {
-      auto tick = next_occupied(cursor);
-      if (!tick || *tick > now_tick) break;
-      cursor = *tick;
+    for (auto tick = next_tick(); tick && *tick <= now_tick; tick = next_tick()) {
+      if (*tick / slot_count != lap) begin_lap(*tick / slot_count);
+      auto* at = near.at(*tick);
+      if (at) cursor = *tick;
       // Its bit is set; serving the last of it clears it, and then `next` is 0.
-      for (auto place = slots[cursor % slot_count].first; place;) {
+      for (auto place = at ? at->first : 0; place;) {
         auto& entry = nodes[place];
         auto next = entry.next;
-        if (entry.due_tick <= cursor) {
-          out.push_back({entry.due_tick, std::move(entry.who), {entry.kind, entry.generation}});
-          unlink(place);
-        }
+        out.push_back(
+            {entry.due_tick, entry.sequence, std::move(entry.who), {entry.kind, entry.generation}});
+        remove(place);
         place = next;
       }
     }
-    cursor = std::max(cursor, now_tick);
+    // Never past a lap that has not begun.
+    auto last = (lap + 1) * slot_count - 1;
+    cursor = std::max(cursor, std::min(now_tick, last));
   }
 
-  // The least due tick: mostly in the first slot that is not empty, unless all are laps away.
+  // The least due tick.
   std::optional<std::uint64_t> next_due() const {
     if (!armed_count) return {};
-    for (auto tick = next_occupied(cursor); tick && *tick <= cursor + slot_count;
-         tick = next_occupied(*tick))
-      for (auto place = slots[*tick % slot_count].first; place; place = nodes[place].next)
-        if (nodes[place].due_tick <= *tick) return tick;
+    auto end = (lap + 1) * slot_count;
+    if (auto tick = near.next_occupied(cursor); tick && *tick < end) return tick;
     std::uint64_t least = std::numeric_limits<std::uint64_t>::max();
-    for (const auto& entry : nodes)
+    if (auto next = far.next_occupied(lap))
+      for (auto place = far.slots[*next % slot_count].first; place; place = nodes[place].next)
+        if (nodes[place].due_tick / slot_count == *next)
+          least = std::min(least, nodes[place].due_tick);
+    if (least != std::numeric_limits<std::uint64_t>::max()) return least;
+    for (const auto& entry : nodes)  // all are rounds away
       if (entry.is_armed) least = std::min(least, entry.due_tick);
     return least;
   }
@@ -168,9 +232,9 @@ timer_handle timer_wheel::arm(const caf::actor_addr& who, duration delay, timer_
   {
     auto& home = *shards_[handle.shard];
     std::lock_guard guard{home.mutex};
-    // An empty shard is not served; it catches up here. A tick already served cannot come again.
-    if (!home.armed_count) home.cursor = std::max(home.cursor, now_tick ? now_tick - 1 : 0);
-    handle.place = home.arm(who, std::max(due_tick, home.cursor + 1), due);
+    home.catch_up(now_tick ? now_tick - 1 : 0);
+    // A tick already served cannot come again.
+    handle.place = home.arm(who, std::max(due_tick, home.cursor + 1), ++home.sequence, due);
     handle.serial = home.nodes[handle.place].serial;
   }
   if (static_cast<std::int64_t>(due_tick) * tick_.count() < sleeping_until_.load()) wake_sleeper();
@@ -184,7 +248,7 @@ bool timer_wheel::cancel(timer_handle handle) {
   if (handle.place >= home.nodes.size()) return false;
   const auto& entry = home.nodes[handle.place];
   if (!entry.is_armed || entry.serial != handle.serial) return false;
-  home.unlink(handle.place);
+  home.remove(handle.place);
   return true;
 }
 
@@ -195,8 +259,10 @@ std::size_t timer_wheel::advance(instant now) {
     std::lock_guard guard{each->mutex};
     each->serve_until(now_tick, due);
   }
-  std::stable_sort(due.begin(), due.end(),
-                   [](const fired& a, const fired& b) { return a.due_tick < b.due_tick; });
+  // By tick; of one shard in the order of arming, also when some came from the slow wheel.
+  std::stable_sort(due.begin(), due.end(), [](const fired& a, const fired& b) {
+    return std::pair{a.due_tick, a.sequence} < std::pair{b.due_tick, b.sequence};
+  });
   std::size_t count = 0;
   for (auto& each : due) {  // outside the locks: a last reference may end an actor here
     auto receiver = caf::actor_cast<caf::strong_actor_ptr>(each.who);
@@ -221,8 +287,7 @@ std::optional<instant> timer_wheel::next_wake() const {
   std::optional<std::uint64_t> least;
   for (const auto& each : shards_) {
     std::lock_guard guard{each->mutex};
-    if (auto tick = each->next_occupied(each->cursor))
-      least = least ? std::min(*least, *tick) : *tick;
+    if (auto tick = each->next_tick()) least = least ? std::min(*least, *tick) : *tick;
   }
   if (!least) return {};
   return instant{tick_ * static_cast<std::int64_t>(*least)};

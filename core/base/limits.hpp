@@ -67,8 +67,12 @@ inline constexpr std::size_t ike_sa_inbox_max = 2 * fragment_count_max;
 inline constexpr std::size_t init_waiting_max = 4096;
 // Key pairs of one order: about 5 ms of one core with X25519.
 inline constexpr std::size_t key_order_max = 256;
-// Packets on their way to the demux: what arrives in some 20 ms of a flood; more is dropped unseen.
+// Packets on their way to the demux, of three classes, so that a flood of one does not starve the
+// next; more is dropped unseen. Of IKE SAs, what arrives in some 20 ms:
 inline constexpr std::size_t demux_inbox_max = 8192;
+// IKE_SA_INIT requests that return a cookie: some 20 ms of work, those without: some 5 ms.
+inline constexpr std::size_t demux_cookies_max = 1024;
+inline constexpr std::size_t demux_strangers_max = 512;
 // IKE SAs that are gone but whose last response the peer may not have: as many as a gateway closes
 // in one retransmission span, some 6 MB. The oldest gives way; its peer then has to give up.
 inline constexpr std::size_t closed_ike_sas_max = 16384;

@@ -79,6 +79,46 @@ TEST_CASE("timer wheel: what is due together fires in the order of arming") {
   for (std::uint64_t i = 0; i < 50; ++i) CHECK(room.seen->timers[i].generation == i);
 }
 
+TEST_CASE("timer wheel: what is due in one tick keeps the order of arming, armed an hour apart") {
+  wheel_room room;
+  // The first waits in the slow wheel, the second never does.
+  room.wheel->arm(room.who.address(), 1h, {timer_kind::rekey_due, 1});
+  room.run_until({100s + 1h - 1s});
+  room.wheel->arm(room.who.address(), 1s, {timer_kind::rekey_due, 2});
+  room.run_until({100s + 2h});
+  REQUIRE(room.seen->timers.size() == 2);
+  CHECK(room.seen->timers[0].generation == 1);
+  CHECK(room.seen->timers[1].generation == 2);
+}
+
+TEST_CASE("timer wheel: ten thousand timers hours away wake nobody until their lap") {
+  wheel_room room;
+  for (std::uint64_t i = 0; i < 10000; ++i)
+    room.wheel->arm(room.who.address(), 1h + std::chrono::milliseconds{i * 997},
+                    {timer_kind::rekey_due, i});
+  std::size_t wakes = 0;
+  instant end{100s + 59min};
+  for (auto wake = room.wheel->next_wake(); wake && *wake < end; wake = room.wheel->next_wake()) {
+    room.time->set(*wake);
+    CHECK(room.wheel->advance(*wake) == 0);
+    ++wakes;
+  }
+  CHECK(wakes == 0);
+  CHECK(room.run_until({100s + 5h}) == 10000);
+  for (std::uint64_t i = 0; i < 10000; ++i) CHECK(room.seen->timers[i].generation == i);
+}
+
+TEST_CASE("timer wheel: a timer of days fires once, though the slow wheel turns several times") {
+  wheel_room room;
+  room.wheel->arm(room.who.address(), 96h, {timer_kind::rekey_due, 1});
+  room.wheel->arm(room.who.address(), 25h, {timer_kind::rekey_due, 2});
+  CHECK(room.run_until({100s + 24h}) == 0);
+  CHECK(room.run_until({100s + 26h}) == 1);
+  CHECK(room.run_until({100s + 95h}) == 0);
+  CHECK(room.run_until({100s + 97h}) == 1);
+  CHECK(room.wheel->pending() == 0);
+}
+
 TEST_CASE("timer wheel: a cancelled timer never fires, its handle is worth nothing after") {
   wheel_room room;
   auto first = room.wheel->arm(room.who.address(), 10ms, {timer_kind::reply_due, 1});

@@ -62,6 +62,11 @@ notify_type notify_for(errc code) {
   }
 }
 
+crypto::derive_shared_secret_job derive_with(crypto::key_exchange own, bytes peer_public_value) {
+  return {std::make_shared<const crypto::key_exchange>(std::move(own)),
+          std::move(peer_public_value)};
+}
+
 wire::notify_payload notify_about_syntax(const wire::payloads& request, const error& why) {
   if (why.code != errc::unsupported_critical_payload)
     return make_notify(notify_type::invalid_syntax);

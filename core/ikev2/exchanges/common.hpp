@@ -46,6 +46,9 @@ class key_exchange_rounds {
   int rounds_ = 0;
 };
 
+// The job of who has used its key pair once.
+crypto::derive_shared_secret_job derive_with(crypto::key_exchange own, bytes peer_public_value);
+
 // NAT_DETECTION_SOURCE_IP and _DESTINATION_IP for a message from `local` to `remote` (§2.23).
 // `feign`: the source is made not to fit, so that both sides encapsulate.
 void add_nat_detection(wire::payloads& payloads, const flow_context& context,

@@ -123,8 +123,7 @@ flow initiate_create_child_sa(flow_context context, sa_snapshot_ptr sa, child_co
     if (!own || !peer_ke || peer_ke->method != own->method() ||
         agreed->algorithms.key_exchange != own->method())
       co_return failed({errc::invalid_ke_payload, "CREATE_CHILD_SA response"}, false, own_spi);
-    crypto::derive_shared_secret_job derive{
-        std::make_shared<const crypto::key_exchange>(std::move(*own)), peer_ke->data};
+    auto derive = derive_with(std::move(*own), peer_ke->data);
     auto derived = co_await offload(std::move(derive));
     if (!derived) co_return failed(derived.failure(), false, own_spi);
     shared = std::move(derived->shared_secret);

@@ -136,8 +136,7 @@ flow initiate_ike_sa_init(flow_context context, sa_snapshot_ptr sa) {
     if (response->header.responder_spi == 0)
       co_return ended(sa, ike_failed{{errc::bad_value, "responder SPI 0"}, {}});
 
-    crypto::derive_shared_secret_job derive{
-        std::make_shared<const crypto::key_exchange>(std::move(*own)), peer_ke->data};
+    auto derive = derive_with(std::move(*own), peer_ke->data);
     auto shared = co_await offload(std::move(derive));
     if (!shared) co_return ended(sa, ike_failed{shared.failure(), {}});
     auto derived =

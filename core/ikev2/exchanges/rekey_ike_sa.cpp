@@ -109,8 +109,7 @@ flow initiate_ike_rekey(flow_context context, sa_snapshot_ptr sa) {
   if (!peer_spi) co_return out_of_step(peer_spi.failure());
   if (peer_ke->method != own->method() || chosen->ike.key_exchange != own->method())
     co_return out_of_step({errc::invalid_ke_payload, "IKE SA rekey response"});
-  crypto::derive_shared_secret_job derive{
-      std::make_shared<const crypto::key_exchange>(std::move(*own)), peer_ke->data};
+  auto derive = derive_with(std::move(*own), peer_ke->data);
   auto shared = co_await offload(std::move(derive));
   if (!shared) co_return out_of_step(shared.failure());
   auto derived = derive_rekeyed_ike_keys(*context.library, sa->algorithms.prf, sa->keys->sk_d,

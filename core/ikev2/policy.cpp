@@ -202,6 +202,11 @@ result<policy_ptr> build_policy(const crypto::library& library, policy_parts par
   }
   built->shared_keys = std::move(parts.shared_keys);
   built->authorities = std::move(parts.authorities);
+  // As with swanctl, intermediates may lie among the other certificates too. They are sent, not
+  // trusted.
+  std::copy_if(parts.certificates.begin(), parts.certificates.end(),
+               std::back_inserter(built->authorities),
+               [](const auto& one) { return one->is_ca() && !is_self_signed(*one); });
   return policy_ptr{std::move(built)};
 }
 

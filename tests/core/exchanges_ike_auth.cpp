@@ -159,20 +159,43 @@ TEST_CASE("ike_auth: certificates are sent as the policy says") {
   }
 }
 
-TEST_CASE("ike_auth: intermediate certificates go along") {
+TEST_CASE("ike_auth: intermediate certificates go along, wherever they lie") {
   certificate_options options;
   options.subject = "C=CH, O=Imago, CN=middle";
   options.is_ca = true;
   options.key_usage = "keyCertSign";
   auto middle = make_end_entity(authority(), options, key_type::ecdsa_p256);
   auto a = make_end_entity(middle, named("moon.example"), key_type::ecdsa_p256);
-  auto ends = certificate_ends(authority(), a, issued("sun.example", key_type::ecdsa_p256));
   auto known = crypto::certificate::load(the_library(), middle.certificate);
   REQUIRE(known);
-  ends.a.credentials.authorities.push_back(*known);
+  for (bool is_among_authorities : {true, false}) {
+    CAPTURE(is_among_authorities);
+    auto ends = certificate_ends(authority(), a, issued("sun.example", key_type::ecdsa_p256));
+    auto& own = ends.a.credentials;
+    (is_among_authorities ? own.authorities : own.certificates).push_back(*known);
+    duo both{ends};
+    both.establish();
+    both.check_rest();
+  }
+}
+
+TEST_CASE("ike_auth: an intermediate among the certificates is not trusted") {
+  certificate_options options;
+  options.subject = "C=CH, O=Imago, CN=middle";
+  options.is_ca = true;
+  options.key_usage = "keyCertSign";
+  auto middle = make_end_entity(authority(), options, key_type::ecdsa_p256);
+  auto a = make_end_entity(middle, named("moon.example"), key_type::ecdsa_p256);
+  auto known = crypto::certificate::load(the_library(), middle.certificate);
+  REQUIRE(known);
+  // b has it, and another root.
+  auto ends = certificate_ends(make_authority("O=Imago, CN=another"), a,
+                               issued("sun.example", key_type::ecdsa_p256));
+  ends.a.credentials.certificates.push_back(*known);
+  ends.b.credentials.certificates.push_back(*known);
   duo both{ends};
-  both.establish();
-  both.check_rest();
+  expect_failure(both);
+  CHECK(both.b.has_reported("does not lead to a trusted CA"));
 }
 
 TEST_CASE("ike_auth: another shared key is refused, and neither end keeps anything") {

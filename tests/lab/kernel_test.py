@@ -16,6 +16,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 RUN = os.path.join(HERE, "run-in-uml")
 CASES = os.path.join(HERE, "interop_cases.py")
+PATH = os.path.join(HERE, "data_path.py")
 SKIPPED = 77
 NAMES = ("imago", "charon", "libreswan", "openiked")
 # The table's columns, as far as there are such cells.
@@ -100,6 +101,9 @@ def main():
     has_failed = code != 0
     if has_failed:
         say(said[-3000:])
+    if not options.few and not options.peers and not options.only:
+        code, _ = parts.run("data-path", [sys.executable, PATH], 120)
+        has_failed = has_failed or code != 0
     cases = []
     for name, arguments in wanted_parts(options):
         code, said = parts.run(name, [sys.executable, CASES, *arguments], SECONDS_MAX)

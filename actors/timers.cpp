@@ -84,7 +84,7 @@ struct timer_wheel::shard {
   ring near, far;            // ticks of `lap`; laps after it
   std::uint64_t cursor = 0;  // the last tick that was served
   std::uint64_t lap = 0;
-  std::uint64_t sequence = 0;
+  std::uint64_t sequence = 0;  // of the last armed
   std::size_t armed_count = 0;
 
   void link(std::uint32_t place) {
@@ -113,8 +113,7 @@ struct timer_wheel::shard {
     if (!at.first) wheel.occupied[index / 64] &= ~(std::uint64_t{1} << index % 64);
   }
 
-  std::uint32_t arm(const caf::actor_addr& who, std::uint64_t due_tick, std::uint64_t sequence,
-                    timer_due due) {
+  std::uint32_t arm(const caf::actor_addr& who, std::uint64_t due_tick, timer_due due) {
     std::uint32_t place;
     if (free_places.empty()) {
       place = static_cast<std::uint32_t>(nodes.size());
@@ -126,7 +125,7 @@ struct timer_wheel::shard {
     auto& entry = nodes[place];
     entry.who = who;
     entry.due_tick = due_tick;
-    entry.sequence = sequence;
+    entry.sequence = ++sequence;
     entry.generation = due.generation;
     entry.kind = due.kind;
     entry.is_armed = true;
@@ -234,7 +233,7 @@ timer_handle timer_wheel::arm(const caf::actor_addr& who, duration delay, timer_
     std::lock_guard guard{home.mutex};
     home.catch_up(now_tick ? now_tick - 1 : 0);
     // A tick already served cannot come again.
-    handle.place = home.arm(who, std::max(due_tick, home.cursor + 1), ++home.sequence, due);
+    handle.place = home.arm(who, std::max(due_tick, home.cursor + 1), due);
     handle.serial = home.nodes[handle.place].serial;
   }
   if (static_cast<std::int64_t>(due_tick) * tick_.count() < sleeping_until_.load()) wake_sleeper();

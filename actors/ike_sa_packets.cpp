@@ -293,7 +293,6 @@ void ike_sa::on_first_secret(job_done& done) {
   running_exchange nobody;
   carry_out(std::move(*todo), nobody);
   next_peer_message_id_ = 1;
-  publish();
   for (const auto& what : begun->packets) on_packet(what);
 }
 

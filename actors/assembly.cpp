@@ -1,11 +1,42 @@
 #include "actors/assembly.hpp"
 
+#include <map>
+#include <mutex>
+
 #include "actors/demux.hpp"
 #include "actors/engine_actor.hpp"
 #include "actors/kernel.hpp"
 #include "actors/uplinks.hpp"
 
 namespace imago::actors {
+
+namespace {
+
+// One entry a configured child, kept for good: a trap that comes back finds the SA of the one
+// before. Flows and connections on all threads ask; there is nobody to own it.
+class reqid_table {
+ public:
+  std::uint32_t of(ikev2::number_source& numbers, const config::connection_config& connection,
+                   const config::child_config& child) {
+    std::lock_guard guard{mutex_};
+    auto& known = reqids_[{connection.name, child.name}];
+    if (known == 0) known = numbers.next_reqid();
+    return known;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::map<std::pair<std::string, std::string>, std::uint32_t> reqids_;
+};
+
+void remember_reqids(ikev2::number_source& numbers) {
+  numbers.remembered_reqid = [&numbers, table = std::make_shared<reqid_table>()](
+                                 const auto& connection, const auto& child) {
+    return table->of(numbers, connection, child);
+  };
+}
+
+}  // namespace
 
 services_ptr make_services(const engine_options& options, std::size_t timer_shards) {
   auto shared = std::make_shared<services>();
@@ -16,6 +47,7 @@ services_ptr make_services(const engine_options& options, std::size_t timer_shar
   shared->counted = std::make_shared<census>();
   shared->timers = std::make_shared<timer_wheel>(shared->time, timer_shards);
   shared->numbers = std::make_shared<ikev2::number_source>();
+  remember_reqids(*shared->numbers);
   shared->certificates = std::make_shared<crypto::certificate_cache>();
   shared->digests = std::make_shared<ikev2::digest_tally>();
   shared->options = options;

@@ -6,7 +6,7 @@ namespace imago::actors {
 
 namespace {
 // Our numbers for kernel requests; one of each kind is in flight at most.
-enum request_number : std::uint64_t { installing_outbound = 1, removing_outbound, moving_outbound };
+enum request_number : std::uint64_t { installing_outbound = 1, removing_outbound, moving };
 }  // namespace
 
 child_sa::child_sa(caf::actor_config& config, services_ptr shared, ike_sa_handle owner,
@@ -27,6 +27,7 @@ child_sa::child_sa(caf::actor_config& config, services_ptr shared, ike_sa_handle
       linger_timer_{shared_->timers, timer_kind::linger_due} {
   outbound_ = to_install_->sa.id;
   encap_local_ = to_install_->sa.encap_local;
+  encap_remote_ = to_install_->sa.encap_remote;
 }
 
 caf::behavior child_sa::make_behavior() {
@@ -40,30 +41,34 @@ caf::behavior child_sa::make_behavior() {
   });
   if (rekey_in_ > duration{}) rekey_timer_.arm(address(), rekey_in_);
   if (expires_in_ > duration{}) lifetime_timer_.arm(address(), expires_in_);
-  return handled_by([this](const activate_child&) { install_outbound(); },
-                    [this](const stop_child_sa& asked) { stop(asked.lingers); },
-                    [this](const stop_replaced& asked) {
-                      replaced_ = child_sa_handle{asked.child_sa};
-                      if (!is_installing_) std::exchange(replaced_, {}).tell(stop_child_sa{true});
-                    },
-                    [this](const change_owner& change) {
-                      if (change.number < hand_over_) return;
-                      hand_over_ = change.number;
-                      demonitor(owner_.address());
-                      owner_ = ike_sa_handle{change.ike_sa};
-                      monitor(owner_.actor());
-                    },
-                    [this](kernel_reply& reply) {
-                      if (reply.id != installing_outbound || !reply.reply.has_value()) return;
-                      is_installing_ = false;
-                      std::exchange(replaced_, {}).tell(stop_child_sa{true});
-                      auto result = reply.reply.take();
-                      owner_.tell(child_started{model_->inbound_spi,
-                                                result ? status{} : status{result.failure()}});
-                    },
-                    [this](const kernel_event& event) { on_kernel_event(event.event); },
-                    [this](const timer_due& due) { on_timer(due); },
-                    [this](const kill&) { quit(caf::exit_reason::kill); });
+  return handled_by(
+      [this](const activate_child&) { install_outbound(); },
+      [this](const stop_child_sa& asked) { stop(asked.lingers); },
+      [this](const stop_replaced& asked) {
+        replaced_ = child_sa_handle{asked.child_sa};
+        if (!is_installing_) std::exchange(replaced_, {}).tell(stop_child_sa{true});
+      },
+      [this](const move_child& moved) { move(moved.remote); },
+      [this](const change_owner& change) {
+        if (change.number < hand_over_) return;
+        hand_over_ = change.number;
+        demonitor(owner_.address());
+        owner_ = ike_sa_handle{change.ike_sa};
+        monitor(owner_.actor());
+      },
+      [this](kernel_reply& reply) {
+        if (reply.id != installing_outbound || !reply.reply.has_value()) return;
+        is_installing_ = false;
+        std::exchange(replaced_, {}).tell(stop_child_sa{true});
+        auto result = reply.reply.take();
+        if (result && encap_remote_ && encap_remote_->address != outbound_.destination)
+          move(*std::exchange(encap_remote_, std::nullopt));
+        owner_.tell(
+            child_started{model_->inbound_spi, result ? status{} : status{result.failure()}});
+      },
+      [this](const kernel_event& event) { on_kernel_event(event.event); },
+      [this](const timer_due& due) { on_timer(due); },
+      [this](const kill&) { quit(caf::exit_reason::kill); });
 }
 
 void child_sa::on_exit() {
@@ -100,17 +105,25 @@ void child_sa::on_kernel_event(const data_plane::event& event) {
     else
       owner_.tell(child_rekey_wanted{model_->inbound_spi});
   } else if (const auto* moved = std::get_if<data_plane::remote_endpoint_changed>(&event)) {
-    move_outbound(moved->remote);
+    move(moved->remote);
     owner_.tell(peer_moved{model_->inbound_spi, moved->remote});
   }
 }
 
-// §2.23: answer to where authenticated packets come from.
-void child_sa::move_outbound(const endpoint& remote) {
-  if (!encap_local_ || to_install_ || is_lingering_) return;
-  data_plane::request request{data_plane::update_sa{outbound_, *encap_local_, remote}};
-  shared_->kernel.tell(
-      kernel_request{moving_outbound, own(std::move(request)), caf::actor_cast<caf::actor>(this)});
+// §2.23: answer to where authenticated packets come from. The inbound SA is told as well: a kernel
+// else reports the other endpoint with every packet, and transport mode makes headers of it.
+void child_sa::move(const endpoint& remote) {
+  if (!encap_local_ || is_lingering_ || encap_remote_ == remote) return;
+  encap_remote_ = remote;
+  auto tell = [&](const data_plane::sa_id& id) {
+    data_plane::request request{data_plane::update_sa{id, *encap_local_, remote}};
+    shared_->kernel.tell(
+        kernel_request{moving, own(std::move(request)), caf::actor_cast<caf::actor>(this)});
+  };
+  tell(inbound_);
+  if (!to_install_) return tell(outbound_);
+  // Not there yet, and its name has the old address: at another it is moved when it is there.
+  if (remote.address == outbound_.destination) to_install_->sa.encap_remote = remote;
 }
 
 void child_sa::on_timer(const timer_due& due) {

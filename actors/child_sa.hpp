@@ -26,14 +26,14 @@ class child_sa final : public actor_base {
   void on_kernel_event(const data_plane::event& event);
   void on_timer(const timer_due& due);
   void stop(bool lingers);
-  void move_outbound(const endpoint& remote);
+  void move(const endpoint& remote);
 
   services_ptr shared_;
   ike_sa_handle owner_;
   std::uint64_t hand_over_ = 0;  // number of the last
   std::shared_ptr<const ikev2::child_sa_model> model_;
   data_plane::sa_id inbound_, outbound_;
-  std::optional<endpoint> encap_local_;
+  std::optional<endpoint> encap_local_, encap_remote_;
   std::unique_ptr<data_plane::install_sa> to_install_;  // keys until installed
   bool waits_for_use_;
   bool is_lingering_ = false;

@@ -23,38 +23,34 @@ connection::connection(caf::actor_config& config, services_ptr shared,
       revive_timer_{shared_->timers, timer_kind::revive_due} {}
 
 caf::behavior connection::make_behavior() {
-  set_down_handler([](const caf::down_msg&) {});
+  set_down_handler([this](const caf::down_msg& down) { on_uplink_down(down.source); });
   if (runs_start_actions_) {
     want_start_actions();
+    install_wanted();
     start_wanted();
   }
   return handled_by(
       [this](const initiate_connection& asked) { on_initiate(asked); },
-      [this](const update_connection& update) {
-        configured_ = update.connection;
-        policy_ = update.policy;
-        if (!update.runs_start_actions) return;
-        want_start_actions();
-        start_wanted();
+      [this](const install_child_policy& asked) { install(asked.child, asked.reply); },
+      [this](const uninstall_child_policy& asked) { uninstall(asked.child, asked.reply); },
+      [this](const restore_policies& there) {
+        for (const auto& child : there.children) install(child, {});
       },
-      [this](const remove_connection&) {
-        // Undo what start actions did: the IKE SAs that we began.
-        wanted_.clear();
-        for (auto& [id, known] : ike_sas_)
-          if (known.is_initiator)
-            known.handle.tell(run_task{{ikev2::task_kind::delete_ike, {}, 0, {}, 0}, {}, false});
-        quit(caf::exit_reason::normal);
+      [this](const update_connection& update) { on_update(update); },
+      [this](const remove_connection&) { on_remove(); },
+      [this](const ike_sa_up& up) { on_ike_sa_up(up); },
+      [this](kernel_reply& reply) { on_kernel_reply(reply); },
+      [this](const kernel_event& event) {
+        if (const auto* acquired = std::get_if<data_plane::sa_acquired>(&event.event))
+          on_acquired(*acquired);
       },
-      [this](const ike_sa_up& up) {
-        ike_sas_[up.id] = {ike_sa_handle{up.ike_sa}, up.is_initiator};
-        failures_ = 0;
-        if (up.id == started_) end_start();
-      },
+      [this](const task_ended& ended) { on_task_ended(ended); },
       [this](const ike_sa_down& down) { on_ike_sa_down(down); },
       [this](const child_down& down) { on_child_down(down); },
+      [this](const uplink_found& found) { on_uplink(found.uplink); },
       [this](const start_permitted& permitted) { on_permitted(permitted); },
       [this](const timer_due& due) {
-        if (revive_timer_.accept(due)) ask_to_start();
+        if (revive_timer_.accept(due)) ike_sas_.empty() ? ask_to_start() : start_waiting();
       },
       [this](const kill&) { quit(caf::exit_reason::kill); });
 }
@@ -62,8 +58,44 @@ caf::behavior connection::make_behavior() {
 void connection::on_exit() {
   revive_timer_.cancel();
   ike_sas_.clear();
+  policies_.clear();
+  removals_.clear();
   if (permitted_by_) end_start();
   actor_base::on_exit();
+}
+
+void connection::on_ike_sa_up(const ike_sa_up& up) {
+  auto from = ike_sas_.find(up.predecessor);
+  bool was_started = from != ike_sas_.end() && from->second.is_started;
+  auto& known = ike_sas_[up.id];
+  known.handle = ike_sa_handle{up.ike_sa};
+  known.is_initiator = up.is_initiator;
+  known.is_started = known.is_started || was_started;
+  known.is_established = true;
+  failures_ = 0;
+  if (up.id == started_) end_start();
+}
+
+void connection::on_update(const update_connection& update) {
+  configured_ = update.connection;
+  policy_ = update.policy;
+  if (!update.runs_start_actions) return;
+  uninstall_changed();
+  want_start_actions();
+  install_wanted();
+  start_wanted();
+}
+
+// Undoes what loading did: the IKE SAs that start actions began. What is not established yet is
+// not worth finishing either. The policies go with us, by our leases; what commands, packets or the
+// peer brought up stays.
+void connection::on_remove() {
+  wanted_.clear();
+  acquisitions_.clear();
+  for (auto& [id, known] : ike_sas_)
+    if (known.is_started || (known.is_initiator && !known.is_established))
+      known.handle.tell(run_task{{ikev2::task_kind::delete_ike, {}, 0, {}, 0}, {}, false});
+  quit(caf::exit_reason::normal);
 }
 
 ikev2::child_config_ptr connection::find_child(const std::string& name) const {
@@ -76,7 +108,9 @@ void connection::on_initiate(const initiate_connection& asked) {
   auto child = find_child(asked.child);
   if (!asked.child.empty() && !child)
     return answer({errc::not_found, "child '" + asked.child + "'"});
-  if (ike_sas_.empty()) return start_ike_sa(child, asked.reply);
+  if (child && child->is_shunt())
+    return answer({errc::not_supported, "mode = pass and drop have no SA; install the policy"});
+  if (ike_sas_.empty()) return start_ike_sa(child, asked.reply, remote_endpoint(), false);
   if (!child) return answer({});  // there is one already
   ikev2::task task{ikev2::task_kind::create_child, child, 0, {}, asked.reply.command()};
   ike_sas_.rbegin()->second.handle.tell(run_task{std::move(task), asked.reply, false});
@@ -93,8 +127,15 @@ result<endpoint> connection::remote_endpoint() const {
                                             "' has no single remote address to connect to"};
 }
 
-void connection::start_ike_sa(const ikev2::child_config_ptr& child, const command_reply& reply) {
-  auto remote = remote_endpoint();
+result<endpoint> connection::remote_to_revive() const {
+  auto configured = remote_endpoint();
+  bool is_anyone = !configured && configured.failure().code == errc::no_matching_connection;
+  if (!is_anyone || !last_remote_) return configured;
+  return endpoint{last_remote_->address, configured_->config->remote_port};
+}
+
+void connection::start_ike_sa(const ikev2::child_config_ptr& child, const command_reply& reply,
+                              const result<endpoint>& remote, bool is_started) {
   auto local = remote ? shared_->net->local_for(*remote, configured_->config->local_addresses)
                       : result<endpoint>{remote.failure()};
   if (!local) {
@@ -122,14 +163,19 @@ void connection::start_ike_sa(const ikev2::child_config_ptr& child, const comman
   model.policy = policy_;
   auto id = birth.id;
   ike_sa_handle handle{home_system().spawn<ike_sa>(shared_, own(std::move(birth)))};
-  ike_sas_[id] = {handle, true};
+  ike_sas_[id] = {handle, true, is_started, false};
   if (permitted_by_ && started_ == 0) started_ = id;
   handle.tell(initiate_ike_sa{child});
 }
 
 void connection::want_start_actions() {
   for (const auto& child : configured_->config->children)
-    if (child.start_action == config::start_action::start) wanted_.insert(child.name);
+    if (starts(child.start_action) && !child.is_shunt()) wanted_.insert(child.name);
+}
+
+void connection::start_waiting() {
+  start_wanted();
+  negotiate_again();
 }
 
 void connection::start_wanted() {
@@ -138,7 +184,7 @@ void connection::start_wanted() {
   for (const auto& name : wanted_) {
     initiate_connection asked{name, {}};
     if (is_first)
-      start_ike_sa(find_child(name), {});
+      start_ike_sa(find_child(name), {}, remote_to_revive(), true);
     else if (!ike_sas_.empty())
       on_initiate(asked);
     is_first = false;
@@ -156,8 +202,8 @@ void connection::revive_later() {
 
 // Revival begins when its uplink says so: not while it is down, and not all at once.
 void connection::ask_to_start() {
-  auto remote = remote_endpoint();
-  if (!shared_->uplinks || !remote) return start_wanted();
+  auto remote = remote_to_revive();
+  if (!shared_->uplinks || !remote) return start_waiting();
   if (waits_for_start_ || permitted_by_) return;
   auto local = last_local_;
   if (!local) {
@@ -170,9 +216,24 @@ void connection::ask_to_start() {
   shared_->uplinks.tell(request_start{*local, start_remote_, caf::actor_cast<caf::actor>(this)});
 }
 
+void connection::on_uplink(const caf::actor& found) {
+  if (!waits_for_start_ || waits_at_ == found.address()) return;
+  if (waits_at_) demonitor(waits_at_);
+  waits_at_ = found.address();
+  monitor(found);
+}
+
+// With it went our place in its queue.
+void connection::on_uplink_down(const caf::actor_addr& who) {
+  if (!waits_at_ || waits_at_ != who) return;
+  waits_at_ = {};
+  if (std::exchange(waits_for_start_, false)) revive_later();
+}
+
 void connection::on_permitted(const start_permitted& permitted) {
   permitted_by_ = uplink_handle{permitted.uplink};
-  if (std::exchange(waits_for_start_, false)) start_wanted();
+  if (waits_at_) demonitor(std::exchange(waits_at_, {}));
+  if (std::exchange(waits_for_start_, false)) start_waiting();
   if (started_ != 0) return;
   end_start();
   // Not reachable after all (it was told why); later perhaps.
@@ -192,14 +253,20 @@ void connection::end_start() {
 void connection::on_ike_sa_down(const ike_sa_down& down) {
   ike_sas_.erase(down.id);
   if (started_ != 0 && down.id == started_) end_start();
-  if (down.was_established) last_local_ = down.local;
+  if (down.was_established) {
+    last_local_ = down.local;
+    last_remote_ = down.remote;
+  }
   if (down.wanted && !down.by_peer) return;
   bool any = !down.by_peer;
   for (const auto& name : down.children) {
     auto child = find_child(name);
     if (!child) continue;
-    bool comes_back = down.by_peer ? child->close_action == config::start_action::start
+    bool comes_back = down.by_peer ? starts(child->close_action)
                                    : child->dpd_action == config::dpd_action::restart;
+    bool is_trapped = down.by_peer ? traps(child->close_action)
+                                   : child->dpd_action == config::dpd_action::trap;
+    if (is_trapped) install(name, {});
     any = any || comes_back;
     if (comes_back)
       wanted_.insert(name);
@@ -215,8 +282,9 @@ void connection::on_ike_sa_down(const ike_sa_down& down) {
 
 void connection::on_child_down(const child_down& down) {
   auto child = find_child(down.child);
-  if (!child || !down.by_peer || child->close_action != config::start_action::start) return;
-  on_initiate({down.child, {}});
+  if (!child || !down.by_peer) return;
+  if (traps(child->close_action)) install(down.child, {});
+  if (starts(child->close_action)) on_initiate({down.child, {}});
 }
 
 }  // namespace imago::actors

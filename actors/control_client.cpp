@@ -72,6 +72,9 @@ caf::behavior control_client::make_behavior() {
       [this](const task_ended& what) { pass_on(what, &control_command::on_task_ended); },
       [this](const ike_sas_listed& what) { pass_on(what, &control_command::on_listed); },
       [this](const engine_counted& what) { pass_on(what, &control_command::on_counted); },
+      [this](const child_policies_listed& what) {
+        pass_on(what, &control_command::on_policies_listed);
+      },
       [this](kernel_reply& what) {
         if (running_ && !answer_) running_->on_kernel_reply(what);
         finish();

@@ -50,6 +50,7 @@ class control_command {
   virtual void on_task_ended(const task_ended&) {}
   virtual void on_listed(const ike_sas_listed&) {}
   virtual void on_counted(const engine_counted&) {}
+  virtual void on_policies_listed(const child_policies_listed&) {}
   virtual void on_kernel_reply(kernel_reply&) {}
   virtual void on_timeout() {}
   virtual void on_drained() {}

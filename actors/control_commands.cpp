@@ -125,6 +125,8 @@ const command_row commands[] = {
     {"terminate", &make_terminate},
     {"rekey", &make_rekey},
     {"kill", &make_kill},  // ours
+    {"install", &make_install},
+    {"uninstall", &make_uninstall},
     {"list-sas", &make_list_sas},
     {"list-policies", &make_list_policies},
     {"list-conns", &make_list_connections},

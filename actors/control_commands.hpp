@@ -51,6 +51,8 @@ std::unique_ptr<control_command> make_initiate(control_client&, vici::message& r
 std::unique_ptr<control_command> make_terminate(control_client&, vici::message& request);
 std::unique_ptr<control_command> make_rekey(control_client&, vici::message& request);
 std::unique_ptr<control_command> make_kill(control_client&, vici::message& request);
+std::unique_ptr<control_command> make_install(control_client&, vici::message& request);
+std::unique_ptr<control_command> make_uninstall(control_client&, vici::message& request);
 
 // --- control_impair.cpp: faults on demand ---
 std::unique_ptr<control_command> make_impair(control_client&, vici::message& request);

@@ -83,6 +83,11 @@ std::string mode_text(data_plane::mode mode) {
   return mode == data_plane::mode::tunnel ? "TUNNEL" : "TRANSPORT";
 }
 
+std::string mode_text(data_plane::mode mode, data_plane::processing processing) {
+  if (processing == data_plane::processing::protect) return mode_text(mode);
+  return processing == data_plane::processing::bypass ? "PASS" : "DROP";
+}
+
 std::string class_text(config::authentication method) {
   return method == config::authentication::psk ? "pre-shared key" : "public key";
 }
@@ -91,6 +96,7 @@ std::string action_text(config::start_action action) {
   switch (action) {
     case config::start_action::trap: return "trap";
     case config::start_action::start: return "start";
+    case config::start_action::trap_and_start: return "trap|start";
     case config::start_action::none: break;
   }
   return "none";
@@ -122,7 +128,7 @@ std::vector<std::string> subjects_of(const std::vector<bytes>& ders) {
 
 vici::message configured_child(const config::child_config& child) {
   vici::message out;
-  out.add("mode", mode_text(child.mode));
+  out.add("mode", mode_text(child.mode, child.processing));
   out.add("rekey_time", seconds_of(child.rekey_time));
   out.add("rekey_bytes", std::to_string(child.rekey_bytes));
   out.add("rekey_packets", std::to_string(child.rekey_packets));
@@ -221,6 +227,17 @@ vici::message message_of(const config::connection_config& connection) {
     children.add_section(section_name(child.name), configured_child(child));
   out.add_section("local-1", std::move(local)).add_section("remote-1", std::move(remote));
   out.add_section("children", std::move(children));
+  return out;
+}
+
+vici::message message_of(const child_policy_status& standing) {
+  const auto& policy = standing.policy;
+  vici::message out;
+  out.add("child", standing.child);
+  if (policy.reqid != 0) out.add("reqid", std::to_string(policy.reqid));
+  out.add("ike", standing.connection).add("mode", mode_text(policy.mode, policy.processing));
+  out.add_list("local-ts", texts_of(policy.local_selectors));
+  out.add_list("remote-ts", texts_of(policy.remote_selectors));
   return out;
 }
 

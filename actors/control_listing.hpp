@@ -23,6 +23,7 @@ std::string section_name(const child_sa_status& child);  // "net-7"
 vici::message message_of(const ike_sa_status& sa, instant now);
 vici::message message_of(const child_sa_status& child, const child_usage& usage, instant now);
 vici::message message_of(const config::connection_config& connection);
+vici::message message_of(const child_policy_status& standing);
 vici::message message_of(const crypto::certificate& certificate, bool is_authority, bool has_key);
 
 // The event of that name with its message: ike-updown, child-updown, ike-rekey, child-rekey.

@@ -2,6 +2,7 @@
 // the client does not read.
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "actors/control_commands.hpp"
 #include "actors/control_listing.hpp"
@@ -137,46 +138,44 @@ class list_sas_command final : public control_command {
   bool is_silent_ = false;
 };
 
-// list-policies: those of the Child SAs, which trap what matches them as long as they are there.
+// list-policies: those that stand without a Child SA, by the kinds asked for.
 class list_policies_command final : public control_command {
  public:
   list_policies_command(control_client& client, const vici::message& request)
       : control_command{client},
-        is_wanted_{request.find("trap") != nullptr},
         child_{request.value_or("child", "")},
-        ike_{request.value_or("ike", "")} {}
+        ike_{request.value_or("ike", "")} {
+    using data_plane::processing;
+    for (auto [key, kind] :
+         {std::pair{"trap", processing::protect}, std::pair{"pass", processing::bypass},
+          std::pair{"drop", processing::discard}})
+      if (request.find(key)) wanted_.insert(kind);
+  }
 
   void begin() override {
-    if (!is_wanted_) return client_.answer({});
+    if (wanted_.empty()) return client_.answer({});
     client_.shared().engine.tell(
-        list_ike_sas{{ike_, child_, 0, 0}, client_.command(), client_.self()});
+        list_child_policies{ike_, child_, client_.command(), client_.self()});
   }
-  void on_listed(const ike_sas_listed& listed) override {
-    for (const auto& sa : listed.list)
-      for (const auto& child : sa->children)
-        if (child_.empty() || child.name == child_) waiting_.emplace_back(sa, &child);
+  void on_policies_listed(const child_policies_listed& listed) override {
+    for (const auto& one : listed.list)
+      if (wanted_.count(one.policy.processing) != 0) waiting_.push_back(one);
     on_drained();
   }
   void on_drained() override {
     for (; told_ < waiting_.size(); ++told_) {
       if (client_.should_wait()) return;
-      const auto& [sa, child] = waiting_[told_];
-      auto usage = message_of(*child, {}, client_.shared().time->now());
-      vici::message out;
-      out.add("child", child->name).add("reqid", usage.value_or("reqid", "0"));
-      out.add("ike", sa->connection).add("mode", usage.value_or("mode", "TUNNEL"));
-      out.add_list("local-ts", *usage.find_list("local-ts"));
-      out.add_list("remote-ts", *usage.find_list("remote-ts"));
+      const auto& one = waiting_[told_];
       client_.stream("list-policy",
-                     wrapped(section_name(sa->connection + "/" + child->name), std::move(out)));
+                     wrapped(section_name(one.connection + "/" + one.child), message_of(one)));
     }
     client_.answer({});
   }
 
  private:
-  bool is_wanted_;
+  std::set<data_plane::processing> wanted_;
   std::string child_, ike_;
-  std::vector<std::pair<ike_sa_status_ptr, const child_sa_status*>> waiting_;
+  std::vector<child_policy_status> waiting_;
   std::size_t told_ = 0;
 };
 

@@ -211,6 +211,31 @@ class select_command final : public control_command {
   std::string verb_;
 };
 
+// install, uninstall: the policy of a child, without a Child SA.
+template <class message>
+class child_policy_command final : public control_command {
+ public:
+  child_policy_command(control_client& client, const vici::message& request)
+      : control_command{client},
+        child_{request.value_or("child", "")},
+        ike_{request.value_or("ike", "")} {}
+
+  void begin() override {
+    if (child_.empty()) return client_.answer(refusal("missing configuration name"));
+    client_.shared().engine.tell(
+        message{ike_, child_, command_reply{client_.command(), client_.self()}});
+  }
+  void on_task_ended(const task_ended& ended) override {
+    if (ended.result) return client_.answer(success());
+    const auto& failure = ended.result.failure();
+    if (failure.code != errc::not_found) return client_.answer(refusal(failure.text()));
+    client_.answer(refusal((failure.where.empty() ? "policy" : failure.where) + " not found"));
+  }
+
+ private:
+  std::string child_, ike_;
+};
+
 }  // namespace
 
 std::unique_ptr<control_command> make_initiate(control_client& client, vici::message& request) {
@@ -224,6 +249,14 @@ std::unique_ptr<control_command> make_rekey(control_client& client, vici::messag
 }
 std::unique_ptr<control_command> make_kill(control_client& client, vici::message& request) {
   return std::make_unique<select_command<kill_sas>>(client, request, "kill");
+}
+
+std::unique_ptr<control_command> make_install(control_client& client, vici::message& request) {
+  return std::make_unique<child_policy_command<install_child_policy>>(client, request);
+}
+
+std::unique_ptr<control_command> make_uninstall(control_client& client, vici::message& request) {
+  return std::make_unique<child_policy_command<uninstall_child_policy>>(client, request);
 }
 
 }  // namespace imago::actors

@@ -43,6 +43,10 @@ caf::behavior engine_actor::make_behavior() {
                         caf::anon_send(subscriber, happened);
                     },
                     [this](const initiate_sa& asked) { on_initiate(asked); },
+                    [this](const install_child_policy& asked) { on_child_policy(asked); },
+                    [this](const uninstall_child_policy& asked) { on_child_policy(asked); },
+                    [this](const policies_published& now) { on_policies(now); },
+                    [this](const list_child_policies& asked) { on_list_policies(asked); },
                     [this](const terminate_sas& asked) { on_terminate(asked); },
                     [this, tell](const rekey_sas& asked) {
                       auto matches = select(asked.which);
@@ -167,18 +171,47 @@ void engine_actor::on_initiate(const initiate_sa& asked) {
     if (asked.reply_to) caf::anon_send(asked.reply_to, task_ended{asked.command, result});
   };
   if (is_stopping_) return answer({errc::shutting_down});
-  auto has_child = [&](const auto& entry) {
-    return asked.child.empty() ||
-           entry.second.configured->config->find_child(asked.child) != nullptr;
-  };
-  auto at = connections_.find(asked.ike);
-  if (asked.ike.empty() && !asked.child.empty())
-    at = std::find_if(connections_.begin(), connections_.end(), has_child);
-  if (at != connections_.end() && has_child(*at))
-    return at->second.handle.tell(
-        initiate_connection{asked.child, {asked.command, asked.reply_to}});
+  if (auto* known = find_connection(asked.ike, asked.child))
+    return known->handle.tell(initiate_connection{asked.child, {asked.command, asked.reply_to}});
   answer({errc::not_found, asked.child.empty() ? "IKE_SA config '" + asked.ike + "'"
                                                : "CHILD_SA config '" + asked.child + "'"});
+}
+
+// By name; without one, the first that has such a child.
+engine_actor::known_connection* engine_actor::find_connection(const std::string& name,
+                                                              const std::string& child) {
+  auto has_child = [&](const auto& entry) {
+    return child.empty() || entry.second.configured->config->find_child(child) != nullptr;
+  };
+  auto at = connections_.find(name);
+  if (name.empty() && !child.empty())
+    at = std::find_if(connections_.begin(), connections_.end(), has_child);
+  return at != connections_.end() && has_child(*at) ? &at->second : nullptr;
+}
+
+template <class message>
+void engine_actor::on_child_policy(const message& asked) {
+  if (is_stopping_) return asked.reply.answer({errc::shutting_down});
+  auto* known = asked.child.empty() ? nullptr : find_connection(asked.connection, asked.child);
+  if (!known) return asked.reply.answer({errc::not_found, "CHILD_SA config '" + asked.child + "'"});
+  known->handle.tell(asked);
+}
+
+void engine_actor::on_policies(const policies_published& now) {
+  // Not of one that has a successor.
+  auto at = connections_.find(now.connection);
+  if (at != connections_.end() && at->second.handle.address() == now.from)
+    at->second.policies = now.list;
+}
+
+void engine_actor::on_list_policies(const list_child_policies& asked) const {
+  child_policies_listed listed{asked.command, {}};
+  for (const auto& [name, known] : connections_)
+    for (const auto& one : known.policies)
+      if ((asked.connection.empty() || name == asked.connection) &&
+          (asked.child.empty() || one.child == asked.child))
+        listed.list.push_back(one);
+  if (asked.reply_to) caf::anon_send(asked.reply_to, std::move(listed));
 }
 
 void engine_actor::on_terminate(const terminate_sas& asked) {
@@ -213,7 +246,7 @@ void engine_actor::on_replace_policy(const replace_policy& asked) {
       at->second.handle.tell(update_connection{configured, policy_, changed});
       continue;
     }
-    connections_[name] = {spawn_connection(configured, true), configured};
+    connections_[name] = {spawn_connection(configured, true), configured, {}};
   }
   for (auto at = connections_.begin(); at != connections_.end();) {
     if (present.count(at->first) != 0) {
@@ -238,6 +271,9 @@ bool engine_actor::revive_connection(const caf::actor_addr& ended) {
   for (auto& [name, known] : connections_) {
     if (known.handle.address() != ended) continue;
     known.handle = spawn_connection(known.configured, false);
+    restore_policies there;
+    for (const auto& one : known.policies) there.children.push_back(one.child);
+    known.handle.tell(std::move(there));
     for (const auto& [id, sa] : ike_sas_)
       if (sa.status->connection == name && is_established(sa.status))
         known.handle.tell(

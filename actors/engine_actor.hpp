@@ -25,6 +25,7 @@ class engine_actor final : public actor_base {
   struct known_connection {
     connection_handle handle;
     ikev2::connection_policy_ptr configured;
+    std::vector<child_policy_status> policies;  // that stand without a Child SA
   };
   // What a selector means: whole IKE SAs, or Child SAs of them.
   struct match {
@@ -35,6 +36,11 @@ class engine_actor final : public actor_base {
   void forget(std::uint64_t id);
   void on_status(const status_published& published);
   void on_initiate(const initiate_sa& asked);
+  template <class message>
+  void on_child_policy(const message& asked);
+  void on_policies(const policies_published& now);
+  void on_list_policies(const list_child_policies& asked) const;
+  known_connection* find_connection(const std::string& name, const std::string& child);
   void on_terminate(const terminate_sas& asked);
   void on_replace_policy(const replace_policy& asked);
   void on_stop(const stop_engine& asked);

@@ -73,10 +73,12 @@ caf::behavior ike_sa::make_behavior() {
       [this](const peer_moved& moved) {
         if (!model_.peer.remote_behind_nat) return;
         model_.remote = moved.remote;
+        move_children(moved.remote);
         publish();
       },
       [this](adopt_children& adopted) { on_adopt(adopted); },
       [this](const update_policy& update) { on_update_policy(update.policy); },
+      [this](const uplink_found& found) { on_uplink(found.uplink); },
       [this](const uplink_joined& joined) { on_joined(joined); },
       [this](const pause_sending& asked) { on_pause(asked); },
       [this](const resume_sending&) { on_resume(); },
@@ -438,6 +440,7 @@ void ike_sa::close(const error& reason, bool by_peer, bool wanted) {
                     wanted || !is_current_,
                     by_peer && is_current_,
                     model_.local.address,
+                    model_.peer.remote_behind_nat ? std::nullopt : std::optional{model_.remote},
                     {},
                     was_established && is_current_};
   for (const auto& [spi, child] : children_) ended.children.push_back(child.status.name);

@@ -115,6 +115,7 @@ class ike_sa final : public actor_base {
   void on_activity_confirmed(const activity_confirmed& confirmed);
   void heard();  // proof of life
   void join();
+  void on_uplink(const caf::actor& found);
   void on_joined(const uplink_joined& joined);
   void on_pause(const pause_sending& asked);
   void on_resume();
@@ -148,6 +149,7 @@ class ike_sa final : public actor_base {
   wire::header header_of(exchange_type type, bool is_response, std::uint32_t message_id) const;
   ikev2::msg_digest new_digest(const packet& what, const wire::header& header) const;
   void follow_peer(const packet& what);
+  void move_children(const endpoint& remote);
   void note_drop(const char* why, const packet& what);
 
   // --- ike_sa_directives.cpp: what apply() asks for ---

@@ -218,7 +218,7 @@ void ike_sa::do_start_ike_sa(ikev2::start_ike_sa& start) {
   ike_sa_handle successor{home_system().spawn<ike_sa>(shared_, own(std::move(birth)))};
   successors_[own_spi] = successor;
   shared_->demux.tell(register_spi{own_spi, successor.actor()});
-  connection_.tell(ike_sa_up{id, successor.actor(), model_.role == ikev2::role::initiator});
+  connection_.tell(ike_sa_up{id, successor.actor(), model_.role == ikev2::role::initiator, id_});
   record(
       journal_level::control, journal_group::ike, "ike_sa_rekeyed",
       [&] {

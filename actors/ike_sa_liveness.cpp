@@ -56,9 +56,15 @@ void ike_sa::join() {
 }
 
 void ike_sa::on_joined(const uplink_joined& joined) {
-  uplink_ = uplink_handle{joined.uplink};
+  on_uplink(joined.uplink);
   signs_ = joined.signs;
-  monitor(joined.uplink);
+}
+
+// Watched from the moment it is asked: one that is killed before it answers has forgotten us, too.
+void ike_sa::on_uplink(const caf::actor& found) {
+  if (uplink_ && uplink_.address() == found.address()) return;
+  uplink_ = uplink_handle{found};
+  monitor(found);
 }
 
 void ike_sa::on_pause(const pause_sending& asked) {

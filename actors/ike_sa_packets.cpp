@@ -405,8 +405,15 @@ void ike_sa::follow_peer(const packet& what) {
         return fields{{"from", model_.remote}, {"to", what.remote}};
       },
       "peer moved from {from} to {to}");
+  bool is_elsewhere = what.remote != model_.remote;
   model_.remote = what.remote;
   model_.local = what.local;
+  if (is_elsewhere && model_.peer.udp_encapsulation) move_children(what.remote);
+}
+
+// ESP comes and goes by the same mapping as IKE (RFC 7296 §2.23).
+void ike_sa::move_children(const endpoint& remote) {
+  for (const auto& [spi, child] : children_) child.handle.tell(move_child{remote});
 }
 
 }  // namespace imago::actors

@@ -62,6 +62,8 @@ void kernel::on_exit() {
   again_.clear();
   uncertain_.clear();
   leases_.clear();
+  policy_leases_.clear();
+  policy_owners_.clear();
   owners_.clear();
   actor_base::on_exit();
 }
@@ -101,8 +103,19 @@ void kernel::on_request(kernel_request& asked) {
     }
     entry.removes = *remove;
     entry.tries_left = removal_tries_max;
+  } else if (const auto* added = std::get_if<data_plane::install_policy>(&request)) {
+    entry.adds = added->policy;
+    if (entry.asker) {
+      policy_leases_.emplace(added->policy.reqid,
+                             policy_lease{entry.asker.address(), added->policy});
+      policy_owners_.insert(entry.asker.address());
+    }
+  } else if (const auto* policy = std::get_if<data_plane::remove_policy>(&request)) {
+    if (entry.asker) (void)end_policy_lease(entry.asker.address(), policy->policy);
+    entry.removes = *policy;
+    entry.tries_left = removal_tries_max;
   }
-  if (entry.allocates || entry.installs) watch(entry.asker);
+  if (entry.allocates || entry.installs || entry.adds) watch(entry.asker);
   submit(std::move(entry), std::move(request));
 }
 
@@ -125,6 +138,14 @@ void kernel::on_reply(kernel_if::request_id id, data_plane::reply reply) {
                    reply.failure().code == errc::not_found;
     reply_to(entry, std::move(reply));
     if (!is_gone) remove_later(std::move(entry));
+    return;
+  }
+  if (entry.adds) {
+    bool is_refused = !reply;
+    reply_to(entry, std::move(reply));
+    // A lease that has ended meanwhile has left its removal behind.
+    if (is_refused && entry.asker && end_policy_lease(entry.asker.address(), *entry.adds))
+      undo(std::move(entry));
     return;
   }
   if (entry.undoes) {
@@ -179,7 +200,9 @@ bool kernel::is_held(const data_plane::policy& what) const {
   auto has = [&](const std::vector<data_plane::policy>& list) {
     return std::find(list.begin(), list.end(), what) != list.end();
   };
-  return std::any_of(leases_.begin(), leases_.end(),
+  auto [first, last] = policy_leases_.equal_range(what.reqid);
+  return std::any_of(first, last, [&](const auto& one) { return one.second.policy == what; }) ||
+         std::any_of(leases_.begin(), leases_.end(),
                      [&](const auto& one) { return has(one.second.policies); }) ||
          std::any_of(pending_.begin(), pending_.end(), [&](const auto& one) {
            return one.second.installs && has(one.second.policies);
@@ -218,6 +241,10 @@ void kernel::end_install(const data_plane::sa_id& id) {
 // The reply is lost, or an error that may come late: was it done? Requests are carried out in
 // order, so whatever is asked now comes after.
 void kernel::undo(pending lost) {
+  if (lost.adds) {
+    lost.removes = data_plane::remove_policy{*std::exchange(lost.adds, std::nullopt)};
+    lost.tries_left = removal_tries_max;
+  }
   if (const auto* removed = std::get_if<data_plane::remove_policy>(&lost.removes);
       removed && is_held(removed->policy)) {
     if (uncertain_.size() < limits::kernel_requests_max) uncertain_.push_back(removed->policy);
@@ -243,7 +270,48 @@ void kernel::reply_to(const pending& entry, data_plane::reply reply) {
   if (entry.asker) caf::anon_send(entry.asker, kernel_reply{entry.asker_id, own(std::move(reply))});
 }
 
+bool kernel::end_policy_lease(const caf::actor_addr& owner, const data_plane::policy& policy) {
+  auto [first, last] = policy_leases_.equal_range(policy.reqid);
+  auto at = std::find_if(first, last, [&](const auto& one) {
+    return one.second.owner == owner && one.second.policy == policy;
+  });
+  if (at == last) return false;
+  policy_leases_.erase(at);
+  return true;
+}
+
+// A packet waits: who owns the trap decides what is begun. Others than traps have SAs to come, or
+// to go.
+void kernel::on_acquire(const data_plane::sa_acquired& acquired) {
+  auto covers = [](const traffic_selectors& list, const traffic_selector& one) {
+    return std::any_of(list.begin(), list.end(),
+                       [&](const auto& wide) { return wide.contains(one); });
+  };
+  auto [first, last] = policy_leases_.equal_range(acquired.reqid);
+  for (auto at = first; at != last; ++at) {
+    const auto& [owner, policy] = at->second;
+    // A number that the configuration gave to several children: the packet tells which.
+    if (std::next(first) != last && !(covers(policy.local_selectors, acquired.local) &&
+                                      covers(policy.remote_selectors, acquired.remote)))
+      continue;
+    if (auto to = caf::actor_cast<caf::actor>(owner)) caf::anon_send(to, kernel_event{acquired});
+    return;
+  }
+}
+
+void kernel::on_events_lost() {
+  facts().record(journal_level::audit, journal_group::kernel, [] {
+    fact lost;
+    lost.name = "data_plane_events_lost";
+    lost.story = "the data plane said more than could be heard; its SAs were looked at instead";
+    return lost;
+  });
+}
+
 void kernel::on_event(const data_plane::event& event) {
+  if (const auto* acquired = std::get_if<data_plane::sa_acquired>(&event))
+    return on_acquire(*acquired);
+  if (std::holds_alternative<data_plane::events_lost>(event)) return on_events_lost();
   const auto* id = sa_of(event);
   auto at = id ? leases_.find(*id) : leases_.end();
   if (at == leases_.end()) return;
@@ -282,6 +350,18 @@ void kernel::take_back(const data_plane::sa_id& id) {
   for (const auto& policy : taken.policies) remove_policy(policy);
 }
 
+void kernel::take_back_policies(const caf::actor_addr& owner) {
+  for (auto at = policy_leases_.begin(); at != policy_leases_.end();) {
+    if (at->second.owner != owner) {
+      ++at;
+      continue;
+    }
+    auto policy = std::move(at->second.policy);
+    at = policy_leases_.erase(at);
+    remove_policy(policy);
+  }
+}
+
 void kernel::on_transfer(transfer_leases& transfer) {
   for (auto& [id, to] : transfer.leases) {
     auto at = leases_.find(id);
@@ -302,6 +382,7 @@ void kernel::on_down(const caf::down_msg& down) {
   if (at == owners_.end()) return;
   auto ids = std::move(at->second);
   owners_.erase(at);  // requests of its still in flight find no owner when they are answered
+  if (policy_owners_.erase(down.source) != 0) take_back_policies(down.source);
   for (const auto& id : ids)
     if (auto known = leases_.find(id); known != leases_.end() && !known->second.is_installing)
       take_back(id);
@@ -318,8 +399,11 @@ void kernel::on_sweep() {
     }
     if (at->second.looks) finish_look(at->second, error{errc::data_plane_lost, "no reply"});
     reply_to(at->second, error{errc::data_plane_lost, "no reply"});
-    if (at->second.removes.index() != 0 || at->second.allocates || at->second.installs ||
-        at->second.undoes)
+    auto& entry = at->second;
+    bool is_undone =
+        entry.adds && entry.asker && end_policy_lease(entry.asker.address(), *entry.adds);
+    if (entry.removes.index() != 0 || entry.allocates || entry.installs || entry.undoes ||
+        is_undone)
       lost.push_back(std::move(at->second));
     at = pending_.erase(at);
   }

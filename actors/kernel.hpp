@@ -25,7 +25,8 @@ class kernel final : public actor_base {
     std::size_t total() const { return pending + leases + owners; }
   };
   tables table_sizes() const {
-    return {pending_.size() + again_.size(), leases_.size(), owners_.size()};
+    return {pending_.size() + again_.size(), leases_.size() + policy_leases_.size(),
+            owners_.size()};
   }
   // Asked for, and not acknowledged yet.
   bool is_installing(const data_plane::sa_id& id) const {
@@ -41,6 +42,7 @@ class kernel final : public actor_base {
     data_plane::sa_id creates;  // of an allocate_spi or install_sa; destination any if nothing
     std::vector<data_plane::policy> policies;
     std::optional<data_plane::allocate_spi> allocates;
+    std::optional<data_plane::policy> adds;  // of an install_policy
     bool installs = false;
     bool undoes = false;      // asks whether what it `creates` is there, to remove it
     removal removes;          // asked for again if the data plane could not, or said nothing
@@ -60,9 +62,20 @@ class kernel final : public actor_base {
     std::vector<data_plane::event> waiting;
   };
 
+  // A policy without an SA: a trap, or one that lets pass or drops. Its owner's from the moment it
+  // asks on: requests are carried out in order, so a removal always comes after.
+  struct policy_lease {
+    caf::actor_addr owner;
+    data_plane::policy policy;
+  };
+  using policy_leases = std::multimap<std::uint32_t, policy_lease>;  // by reqid
+
   void on_request(kernel_request& request);
   void on_reply(kernel_if::request_id id, data_plane::reply reply);
   void on_event(const data_plane::event& event);
+  void on_acquire(const data_plane::sa_acquired& acquired);
+  void on_events_lost();
+  bool end_policy_lease(const caf::actor_addr& owner, const data_plane::policy& policy);
   void on_transfer(transfer_leases& transfer);
   void on_down(const caf::down_msg& down);
   void on_sweep();
@@ -84,6 +97,7 @@ class kernel final : public actor_base {
   void remove_later(pending failed);
   bool is_held(const data_plane::policy& what) const;
   void take_back(const data_plane::sa_id& id);  // removes the SA and its policies
+  void take_back_policies(const caf::actor_addr& owner);
   void watch(const caf::actor& owner);
   void reply_to(const pending& entry, data_plane::reply reply);
 
@@ -91,6 +105,8 @@ class kernel final : public actor_base {
   kernel_if::backend* backend_;
   std::unordered_map<kernel_if::request_id, pending> pending_;
   std::map<data_plane::sa_id, lease> leases_;
+  policy_leases policy_leases_;
+  std::set<caf::actor_addr> policy_owners_;
   std::map<caf::actor_addr, std::set<data_plane::sa_id>> owners_;  // those monitored
   std::vector<pending> again_;                                     // removals, with the next sweep
   // Lost removals of policies that others hold as well: done or not, who knows. Back-ends count

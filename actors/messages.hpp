@@ -141,6 +141,9 @@ struct adopt_children {  // from the predecessor of a rekeyed IKE SA
 struct uplink_signs {
   std::atomic<std::int64_t> heard_at{0};  // nanoseconds of the engine's clock
 };
+struct uplink_found {  // from the directory: where a join_uplink or request_start went; watch it
+  caf::actor uplink;
+};
 struct uplink_joined {
   caf::actor uplink;
   std::shared_ptr<uplink_signs> signs;
@@ -203,6 +206,9 @@ struct stop_child_sa {
 struct stop_replaced {
   caf::actor child_sa;
 };
+struct move_child {  // by its ike_sa: the peer is there now (NAT)
+  endpoint remote;
+};
 struct change_owner {  // the IKE SA was rekeyed
   caf::actor ike_sa;
   std::uint64_t number =
@@ -242,6 +248,16 @@ struct backend_reported {
 };
 
 // --- connection ---
+// The policy of a configured child, without a Child SA: trap, pass or drop. To the engine with the
+// connection's name (empty: the first that has such a child), from there to the connection.
+struct install_child_policy {
+  std::string connection, child;
+  command_reply reply;
+};
+struct uninstall_child_policy {
+  std::string connection, child;
+  command_reply reply;
+};
 struct initiate_connection {
   std::string child;  // empty: only the IKE SA
   command_reply reply;
@@ -251,12 +267,16 @@ struct update_connection {  // changed configuration of the same name
   ikev2::policy_ptr policy;
   bool runs_start_actions = false;
 };
+struct restore_policies {  // to the successor of a connection that ended: those that were there
+  std::vector<std::string> children;
+};
 struct remove_connection {  // undo start actions, then end
 };
 struct ike_sa_up {
   std::uint64_t id = 0;
   caf::actor ike_sa;
   bool is_initiator = false;
+  std::uint64_t predecessor = 0;  // that it was rekeyed from; 0: none
 };
 struct ike_sa_down {
   std::uint64_t id = 0;
@@ -264,6 +284,7 @@ struct ike_sa_down {
   bool wanted = false;  // by a command, a peer's Delete or a rekey: no revival
   bool by_peer = false;
   ip_address local = {};
+  std::optional<endpoint> remote = {};  // unless it is behind a NAT
   // Of an established one: those that ended with it. Empty: it was not, or had none.
   std::vector<std::string> children = {};
   bool was_established = false;
@@ -280,6 +301,11 @@ struct status_published {
 };
 struct sa_event_happened {
   sa_event event;
+};
+struct policies_published {  // by a connection: those that stand now
+  caf::actor_addr from;
+  std::string connection;
+  std::vector<child_policy_status> list;
 };
 // Asked by control clients and the embedding interface; answers carry the same `command`.
 struct sa_selector {  // empty / 0: any
@@ -320,6 +346,15 @@ struct ike_sas_listed {
   std::uint64_t command = 0;
   std::vector<ike_sa_status_ptr> list;
 };
+struct list_child_policies {
+  std::string connection, child;  // empty: any
+  std::uint64_t command = 0;
+  caf::actor reply_to;  // child_policies_listed
+};
+struct child_policies_listed {
+  std::uint64_t command = 0;
+  std::vector<child_policy_status> list;
+};
 // The policy as a whole is replaced: connections are compared by name and content.
 struct replace_policy {
   ikev2::policy_ptr policy;
@@ -350,15 +385,17 @@ struct engine_stopped {};
   X(exchange_ended) X(send_exchange_request) X(child_rekey_wanted) X(child_expired) \
   X(child_started) X(child_used) X(activity_confirmed) X(peer_moved) X(adopt_children) \
   X(receive_response) X(commit_accepted) X(commit_refused) X(activate_child) X(stop_child_sa) \
-  X(stop_replaced) X(change_owner) X(kernel_request) X(kernel_reply) X(kernel_event) \
-  X(confirm_activity) X(transfer_leases) X(leases_transferred) X(backend_replied) \
-  X(backend_reported) X(initiate_connection) X(update_connection) X(remove_connection) \
-  X(ike_sa_up) X(ike_sa_down) X(child_down) X(status_published) X(sa_event_happened) \
-  X(initiate_sa) X(terminate_sas) X(rekey_sas) X(kill_sas) X(selection_made) X(list_ike_sas) \
-  X(ike_sas_listed) X(replace_policy) X(uplink_joined) X(pause_sending) X(resume_sending) \
-  X(probe_path) X(start_permitted) X(links_changed) X(routes_changed) X(join_uplink) \
-  X(peer_silent) X(peer_heard) X(request_start) X(start_ended) X(uplink_changed) \
-  X(subscribe_sa_events) X(count_engine) X(engine_counted) X(stop_engine) X(engine_stopped)
+  X(stop_replaced) X(move_child) X(change_owner) X(kernel_request) X(kernel_reply) \
+  X(kernel_event) X(confirm_activity) X(transfer_leases) X(leases_transferred) X(backend_replied) \
+  X(backend_reported) X(initiate_connection) X(install_child_policy) X(uninstall_child_policy) \
+  X(restore_policies) X(policies_published) X(list_child_policies) X(child_policies_listed) \
+  X(update_connection) X(remove_connection) X(ike_sa_up) X(ike_sa_down) X(child_down) \
+  X(status_published) X(sa_event_happened) X(initiate_sa) X(terminate_sas) X(rekey_sas) \
+  X(kill_sas) X(selection_made) X(list_ike_sas) X(ike_sas_listed) X(replace_policy) \
+  X(uplink_found) X(uplink_joined) X(pause_sending) X(resume_sending) X(probe_path) \
+  X(start_permitted) X(links_changed) X(routes_changed) X(join_uplink) X(peer_silent) \
+  X(peer_heard) X(request_start) X(start_ended) X(uplink_changed) X(subscribe_sa_events) \
+  X(count_engine) X(engine_counted) X(stop_engine) X(engine_stopped)
 // clang-format on
 
 }  // namespace imago::actors

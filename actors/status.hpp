@@ -39,6 +39,13 @@ struct ike_sa_status {
 };
 using ike_sa_status_ptr = std::shared_ptr<const ike_sa_status>;
 
+// A policy that stands by itself: of a trap, which waits for a packet, or one that lets pass or
+// drops.
+struct child_policy_status {
+  std::string connection, child;
+  data_plane::policy policy;
+};
+
 // What happened, for subscribers (vici's ike-updown, child-updown, ike-rekey, child-rekey;
 // embedders).
 enum class sa_event_kind : std::uint8_t {

@@ -136,9 +136,6 @@ void uplink::send_away(const std::set<ip_address>& addresses) {
 void uplink::on_gone() {
   enter(state::down);
   send_away(link_.addresses);
-  for (auto& one : to_start_) directory_.tell(std::move(one));
-  for (auto& [remote, list] : behind_peer_)
-    for (auto& one : list) directory_.tell(std::move(one));
   quit(caf::exit_reason::normal);
 }
 

@@ -25,7 +25,8 @@
 //              uplink_starts_per_second, with jitter, at most uplink_burst at once.
 //
 // In every state but down and dark, connections that revive an IKE SA take a token, and of one peer
-// only one starts at a time: there is at most one IKE_SA_INIT of a peer in flight.
+// only one starts at a time: there is at most one IKE_SA_INIT of a peer in flight. They watch this
+// actor and ask again when it ends.
 // Routes: a member whose peer has no route is paused like one of a link that is down.
 #pragma once
 

@@ -9,6 +9,10 @@ namespace imago::actors {
 namespace {
 // Until the members' routes are looked at: a table that is filled anew changes all the time.
 constexpr duration routes_wait = std::chrono::seconds{1};
+
+const caf::actor& asker_of(const join_uplink& what) { return what.member; }
+const caf::actor& asker_of(const request_start& what) { return what.connection; }
+
 }  // namespace
 
 uplinks::uplinks(caf::actor_config& config, services_ptr shared)
@@ -48,27 +52,23 @@ const uplinks::known* uplinks::with_address(const ip_address& local) const {
 
 template <class Message>
 void uplinks::pass_on(const Message& what, std::vector<Message>& homeless) {
-  if (const auto* at = with_address(what.local)) return at->handle.tell(Message{what});
+  if (const auto* at = with_address(what.local)) {
+    at->handle.tell(Message{what});
+    return caf::anon_send(asker_of(what), uplink_found{at->handle.actor()});
+  }
   if constexpr (std::is_same_v<Message, join_uplink>) {
     caf::anon_send(what.member, pause_sending{true});
-    monitor(what.member);
     homeless.push_back({what.local, what.remote, what.member, true});
-    return;
   } else {
-    monitor(what.connection);
+    homeless.push_back(what);
   }
-  homeless.push_back(what);
+  monitor(asker_of(what));
 }
 
 template <class Message>
 void uplinks::place_again(std::vector<Message>& homeless) {
   for (auto& one : std::exchange(homeless, {})) {
-    if (with_address(one.local)) {
-      if constexpr (std::is_same_v<Message, join_uplink>)
-        demonitor(one.member.address());
-      else
-        demonitor(one.connection.address());
-    }
+    if (with_address(one.local)) demonitor(asker_of(one).address());
     pass_on(one, homeless);
   }
 }

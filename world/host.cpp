@@ -72,6 +72,7 @@ class probe final : public actor_base {
             at->second = one.matches;
         },
         [this](const ike_sas_listed& one) { answers_->listed = one.list; },
+        [this](const child_policies_listed& one) { answers_->policies = one.list; },
         [this](const engine_counted& one) { answers_->counted = one; },
         [this](const sa_event_happened& one) { answers_->events.push_back(one.event); },
         [this](const engine_stopped&) { ++answers_->engines_stopped; },
@@ -343,6 +344,13 @@ std::vector<ike_sa_status_ptr> host::list() {
   tell_engine(list_ike_sas{{}, shared->new_id(), probe_});
   (void)in_.run_until_quiet();
   return answers->listed;
+}
+
+std::vector<child_policy_status> host::list_policies() {
+  answers->policies.clear();
+  tell_engine(list_child_policies{{}, {}, 0, probe_});
+  (void)in_.run_until_quiet();
+  return answers->policies;
 }
 
 std::size_t host::facts(std::string_view name) {

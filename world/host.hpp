@@ -67,6 +67,7 @@ struct command_answers {
   std::map<std::uint64_t, std::size_t> selected;
   std::vector<sa_event> events;
   std::vector<ike_sa_status_ptr> listed;
+  std::vector<child_policy_status> policies;
   std::optional<actors::engine_counted> counted;
   std::size_t engines_stopped = 0;
 
@@ -116,6 +117,7 @@ class host {
 
   // --- views; those that ask the engine run everything until quiet ---
   std::vector<ike_sa_status_ptr> list();
+  std::vector<child_policy_status> list_policies();  // traps and shunts
   std::vector<party_id> living(std::string_view kind = {}) const;
   std::size_t facts(std::string_view name);
   std::vector<std::string> problems();  // unexpected messages, exceptions

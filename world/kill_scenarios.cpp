@@ -93,7 +93,47 @@ maker established_peers(const variant& how) {
   };
 }
 
+// ... where a trap of a's waits for packets.
+maker trapping_peers() {
+  return [make = two_peers({})](bool with_journal) {
+    auto made = make(with_journal);
+    a(*made).as_user([&] {
+      a(*made).shared->engine.tell(actors::install_child_policy{"moon-sun", "net", {}});
+    });
+    (void)made->run_until_quiet();
+    return made;
+  };
+}
+
+void send_packet(world& in) {
+  (void)a(in).fake()->send_packet(traffic_selector::host(*ip_address::parse("10.1.0.1")),
+                                  traffic_selector::host(*ip_address::parse("10.2.0.1")));
+}
+
 using act = std::function<void(world&)>;
+
+using adder = std::function<void(const char* name, const char* story, const char* end,
+                                 const maker& make, act begin)>;
+
+void add_acquires(const adder& add) {
+  auto trapping = trapping_peers();
+  add("acquire", "two packets meet a trap of a's", "initiate", trapping, [](world& in) {
+    send_packet(in);
+    send_packet(in);
+  });
+  add("acquire-by-both", "... while b initiates", "child-rekey-and-delete", trapping,
+      [](world& in) {
+        send_packet(in);
+        b(in).initiate("moon-sun", "net");
+      });
+  add("acquire-and-uninstall", "... which is uninstalled at once", "initiate", trapping,
+      [](world& in) {
+        send_packet(in);
+        a(in).as_user([&in] {
+          a(in).shared->engine.tell(actors::uninstall_child_policy{"moon-sun", "net", {}});
+        });
+      });
+}
 
 std::vector<scenario> all_kill_scenarios() {
   std::vector<scenario> all;
@@ -125,6 +165,7 @@ std::vector<scenario> all_kill_scenarios() {
       });
   add("liveness", "both ask whether the other is alive", "child-rekey", up,
       [](world& in) { (void)in.pass_to_next_due(in.time().now() + liveness_delay); });
+  add_acquires(add);
   // Those that are explored, here with what brings them to an end.
   for (const auto* name : {"child-delete", "child-delete-by-both", "new-child", "child-rekey",
                            "child-rekey-collision", "child-rekey-and-delete", "ike-rekey",

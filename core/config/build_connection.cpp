@@ -182,7 +182,7 @@ void connection_builder::check_start() {
       [](const address_pattern& one) { return one.is_single() || !one.host_name.empty(); });
   if (has_peer) return;
   for (const auto& child : draft_.children) {
-    if (child.start_action == start_action::none) continue;
+    if (child.start_action == start_action::none || child.is_shunt()) continue;
     const auto* children = from_.find_section("children");
     const auto* in = children ? children->find_section(child.name) : nullptr;
     report_.conflict(in ? *in : from_, path_ + ".children." + escaped(child.name), "start_action",

@@ -48,7 +48,13 @@ std::string text_of(const wire::proposal& proposal);  // "aes128gcm16-prfsha256-
 enum class authentication : std::uint8_t { pubkey, psk };
 enum class certificate_policy : std::uint8_t { always, if_asked, never };
 enum class uniqueness : std::uint8_t { never, no, keep, replace };
-enum class start_action : std::uint8_t { none, trap, start };
+enum class start_action : std::uint8_t { none, trap, start, trap_and_start };
+constexpr bool traps(start_action action) {
+  return action == start_action::trap || action == start_action::trap_and_start;
+}
+constexpr bool starts(start_action action) {
+  return action == start_action::start || action == start_action::trap_and_start;
+}
 enum class dpd_action : std::uint8_t { clear, trap, restart };
 enum class fragmentation : std::uint8_t { no, accept, yes, force };
 
@@ -82,6 +88,8 @@ struct child_config {
   std::vector<selector_template> local_selectors;
   std::vector<selector_template> remote_selectors;
   data_plane::mode mode = data_plane::mode::tunnel;
+  // `mode = pass` and `drop`: no Child SA, only a policy.
+  data_plane::processing processing = data_plane::processing::protect;
   duration rekey_time{};  // 0: off
   duration life_time{};   // 0: none
   duration rand_time{};
@@ -94,6 +102,7 @@ struct child_config {
   config::dpd_action dpd_action{};
   bool installs_policies = true;
   duration inactivity{};
+  bool is_shunt() const { return processing != data_plane::processing::protect; }
   friend bool operator==(const child_config&, const child_config&) = default;
 };
 

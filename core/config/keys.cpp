@@ -34,16 +34,26 @@ constexpr named<fragmentation> fragmentation_words[] = {{"yes", fragmentation::y
                                                         {"false", fragmentation::no},
                                                         {"disabled", fragmentation::no},
                                                         {"0", fragmentation::no}};
-constexpr named<start_action> action_words[] = {
-    {"none", start_action::none},         {"trap", start_action::trap, false},
-    {"start", start_action::start},       {"clear", start_action::none},
-    {"route", start_action::trap, false}, {"restart", start_action::start}};
+constexpr named<start_action> action_words[] = {{"none", start_action::none},
+                                                {"trap", start_action::trap},
+                                                {"start", start_action::start},
+                                                {"trap|start", start_action::trap_and_start},
+                                                {"start|trap", start_action::trap_and_start},
+                                                {"clear", start_action::none},
+                                                {"route", start_action::trap},
+                                                {"restart", start_action::start}};
 constexpr named<dpd_action> dpd_words[] = {
-    {"clear", dpd_action::clear},       {"trap", dpd_action::trap, false},
-    {"restart", dpd_action::restart},   {"none", dpd_action::clear},
-    {"route", dpd_action::trap, false}, {"start", dpd_action::restart}};
-constexpr named<data_plane::mode> mode_words[] = {{"tunnel", data_plane::mode::tunnel},
-                                                  {"transport", data_plane::mode::transport}};
+    {"clear", dpd_action::clear}, {"trap", dpd_action::trap},  {"restart", dpd_action::restart},
+    {"none", dpd_action::clear},  {"route", dpd_action::trap}, {"start", dpd_action::restart}};
+struct mode_of_child {
+  data_plane::mode mode;
+  data_plane::processing processing = data_plane::processing::protect;
+};
+constexpr named<mode_of_child> mode_words[] = {
+    {"tunnel", {data_plane::mode::tunnel}},
+    {"transport", {data_plane::mode::transport}},
+    {"pass", {data_plane::mode::tunnel, data_plane::processing::bypass}},
+    {"drop", {data_plane::mode::tunnel, data_plane::processing::discard}}};
 
 template <const auto& Table>
 auto parse_word(std::string_view text) -> result<decltype(Table[0].value)> {
@@ -58,20 +68,12 @@ auto parse_word(std::string_view text) -> result<decltype(Table[0].value)> {
   return bad("'" + escaped(text) + "' is not known" + suggestion(text, known));
 }
 
-result<data_plane::mode> parse_mode(std::string_view text) {
-  for (auto other : {"transport_proxy", "beet", "iptfs", "pass", "drop"})
+result<mode_of_child> parse_mode(std::string_view text) {
+  for (auto other : {"transport_proxy", "beet", "iptfs"})
     if (equal_ignoring_case(text, other)) return error{errc::not_supported, std::string{other}};
   auto mode = parse_word<mode_words>(text);
   if (!mode) return mode.failure();
   return *mode;
-}
-
-result<start_action> parse_start_action(std::string_view text) {
-  if (equal_ignoring_case(text, "trap|start") || equal_ignoring_case(text, "start|trap"))
-    return error{errc::not_supported, std::string{text}};
-  auto action = parse_word<action_words>(text);
-  if (!action) return action.failure();
-  return *action;
 }
 
 result<std::uint32_t> parse_replay_window(std::string_view text) {
@@ -134,6 +136,13 @@ status store_list(Draft& draft, const arguments& values) {
 template <auto Group, auto Member, auto Parse>
 status store_lifetime(child_draft& draft, const arguments& values) {
   return put<Parse>(draft.*Group.*Member, values);
+}
+status store_mode(child_draft& draft, const arguments& values) {
+  auto mode = parse_mode(values.front());
+  if (!mode) return mode.failure();
+  draft.mode = mode->mode;
+  draft.processing = mode->processing;
+  return {};
 }
 // Checked, and that is all: it has no meaning in IKEv2 or without what it goes with.
 template <auto Parse, class Draft>
@@ -257,9 +266,9 @@ constexpr value_kind a_secret{"secret", false, "a text in quotes, 0x and hex or 
 constexpr value_kind uniqueness_form{"uniqueness", false, "no or never"};
 constexpr value_kind send_cert_form{"send_cert", false, "always, ifasked or never"};
 constexpr value_kind fragmentation_form{"fragmentation", false, "yes or no"};
-constexpr value_kind action{"action", false, "none or start"};
-constexpr value_kind dpd_form{"dpd_action", false, "clear or restart"};
-constexpr value_kind mode_form{"mode", false, "tunnel or transport"};
+constexpr value_kind action{"action", false, "none, trap, start or trap|start"};
+constexpr value_kind dpd_form{"dpd_action", false, "clear, trap or restart"};
+constexpr value_kind mode_form{"mode", false, "tunnel, transport, pass or drop"};
 constexpr value_kind revocation{"revocation", false, "relaxed"};
 constexpr value_kind childless{"childless", false, "allow", "allow prefer force never"};
 constexpr value_kind ocsp{"ocsp", false, "reply", "never reply request both"};
@@ -366,10 +375,10 @@ constexpr key_row<child_draft> child_table[] = {
     {"rand_packets", &count, nullptr, "0"},
     {"updown", &text, nullptr},
     {"hostaccess", &boolean, accept<parse_boolean>},    // a variable of the updown script only
-    {"mode", &mode_form, store<&child::mode, parse_mode>},
+    {"mode", &mode_form, store_mode},
     {"policies", &boolean, store<&child::installs_policies, parse_boolean>},
     {"policies_fwd_out", &boolean, nullptr, "no"},
-    {"dpd_action", &dpd_form, store<&child::dpd_action, parse_word<dpd_words>>, "restart clear"},
+    {"dpd_action", &dpd_form, store<&child::dpd_action, parse_word<dpd_words>>},
     {"ipcomp", &boolean, nullptr, "no"},
     {"inactivity", &time_span, nullptr, "0"},
     {"reqid", &number, store<&child::reqid, parse_u32>},
@@ -392,8 +401,8 @@ constexpr key_row<child_draft> child_table[] = {
     {"copy_ecn", &boolean, nullptr, "yes"},
     {"copy_dscp", &copy_dscp, nullptr, "out"},
     {"icmp", &boolean, nullptr, "no"},
-    {"start_action", &action, store<&child::start_action, parse_start_action>, "start none"},
-    {"close_action", &action, store<&child::close_action, parse_start_action>, "start none"},
+    {"start_action", &action, store<&child::start_action, parse_word<action_words>>},
+    {"close_action", &action, store<&child::close_action, parse_word<action_words>>},
 };
 
 constexpr key_row<shared_key_draft> shared_key_table[] = {

@@ -317,16 +317,55 @@ TEST_CASE("control: what a silent data plane did not count is listed without") {
   CHECK(listed == 100);
 }
 
-TEST_CASE("control: list-policies shows what Child SAs trap, if it is asked for") {
+TEST_CASE("control: list-policies shows traps, pass and drop, each if it is asked for") {
   served room;
-  room.script().sas = {sample_sa(4, "one", "net")};
+  data_plane::policy trap, pass, drop;
+  trap.reqid = 7;
+  trap.mode = data_plane::mode::transport;
+  trap.local_selectors = {traffic_selector::host(*ip_address::parse("192.0.2.1"))};
+  pass.processing = data_plane::processing::bypass;
+  drop.processing = data_plane::processing::discard;
+  room.script().policies = {{"one", "net", trap}, {"one", "ssh", pass}, {"two", "rest", drop}};
   test_client client{room};
   REQUIRE(client.listen_to("list-policy"));
   client.call("list-policies");
   CHECK(client.events.empty());
   client.call("list-policies", body({{"trap", "yes"}}));
   REQUIRE(client.events.size() == 1);
-  CHECK(client.events[0].body.value_or("one/net.mode", "") == "TUNNEL");
+  const auto& shown = client.events[0].body;
+  CHECK(shown.value_or("one/net.mode", "") == "TRANSPORT");
+  CHECK(shown.value_or("one/net.reqid", "") == "7");
+  CHECK(shown.value_or("one/net.ike", "") == "one");
+  CHECK(shown.value_or("one/net.child", "") == "net");
+  CHECK(*shown.find_section("one/net")->find_list("local-ts") ==
+        std::vector<std::string>{"192.0.2.1/32"});
+  client.events.clear();
+  client.call("list-policies", body({{"pass", "no"}, {"drop", "yes"}}));  // presence counts
+  REQUIRE(client.events.size() == 2);
+  CHECK(client.events[0].body.value_or("one/ssh.mode", "") == "PASS");
+  CHECK(client.events[1].body.value_or("two/rest.mode", "") == "DROP");
+  CHECK(client.events[1].body.value_or("two/rest.reqid", "none") == "none");
+  client.events.clear();
+  client.call("list-policies", body({{"trap", "yes"}, {"drop", "yes"}, {"child", "rest"}}));
+  CHECK(client.events.size() == 1);
+}
+
+TEST_CASE("control: install and uninstall say what became of it") {
+  served room;
+  test_client client{room};
+  CHECK(client.call("install").value_or("errmsg", "") == "missing configuration name");
+  for (auto command : {"install", "uninstall"}) {
+    CHECK(client.call(command, body({{"child", "net"}, {"ike", "one"}})).value_or("success", "") ==
+          "yes");
+    auto unknown = client.call(command, body({{"child", "nothing"}}));
+    CHECK(unknown.value_or("success", "") == "no");
+    CHECK(unknown.value_or("errmsg", "") == "CHILD_SA config 'nothing' not found");
+    CHECK(client.call(command, body({{"child", "bad"}})).value_or("errmsg", "").find("policy") !=
+          std::string::npos);
+  }
+  std::lock_guard guard{room.script().mutex};
+  CHECK(room.script().policy_changes ==
+        std::vector<std::pair<bool, std::string>>{{true, "one/net"}, {false, "one/net"}});
 }
 
 TEST_CASE("control: connections come, are listed, change and go") {

@@ -41,6 +41,15 @@ class pretending_engine final : public actor_base {
           std::lock_guard guard{script_->mutex};
           caf::anon_send(asked.reply_to, ike_sas_listed{asked.command, script_->sas});
         },
+        [this](const install_child_policy& asked) { on_policy(asked, true); },
+        [this](const uninstall_child_policy& asked) { on_policy(asked, false); },
+        [this](const list_child_policies& asked) {
+          std::lock_guard guard{script_->mutex};
+          child_policies_listed listed{asked.command, {}};
+          for (const auto& one : script_->policies)
+            if (asked.child.empty() || one.child == asked.child) listed.list.push_back(one);
+          caf::anon_send(asked.reply_to, std::move(listed));
+        },
         [](const count_engine& asked) {
           caf::anon_send(asked.reply_to, engine_counted{asked.command, 3, 1, {}});
         },
@@ -68,6 +77,17 @@ class pretending_engine final : public actor_base {
       caf::anon_send(asked.reply_to, task_ended{asked.command, result});
     }
     script_->changed.notify_all();
+  }
+  template <class message>
+  void on_policy(const message& asked, bool installs) {
+    if (asked.child == "nothing")
+      return asked.reply.answer({errc::not_found, "CHILD_SA config 'nothing'"});
+    if (asked.child == "bad") return asked.reply.answer({errc::already_exists, "policy"});
+    {
+      std::lock_guard guard{script_->mutex};
+      script_->policy_changes.emplace_back(installs, asked.connection + "/" + asked.child);
+    }
+    asked.reply.answer({});
   }
   void on_terminate(const terminate_sas& asked) {
     std::lock_guard guard{script_->mutex};

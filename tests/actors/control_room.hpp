@@ -40,6 +40,8 @@ struct control_script {
   std::atomic<bool> ends_politely = true;  // a termination without force is answered
   std::atomic<bool> counts_usage = true;   // the data plane answers
   std::vector<ike_sa_status_ptr> sas;
+  std::vector<child_policy_status> policies;
+  std::vector<std::pair<bool, std::string>> policy_changes;  // installed? and which
 
   // Until that many initiations have come. False after a long time.
   bool wait_for_initiations(std::size_t count);

@@ -236,7 +236,29 @@ TEST_CASE("connection: to start, somebody to connect to is needed") {
   CHECK(child_error("start_action = start") ==
         "t.conf:2:1: connections.gw.children.net.start_action: there is nobody to connect to; give "
         "remote_addrs one address or host name");
+  CHECK(child_error("start_action = trap") != "");
   CHECK(child_error("start_action = none") == "");
+  CHECK(child_error("start_action = trap\nmode = drop") == "");  // which needs nobody
+}
+
+TEST_CASE("connection: traps and shunts") {
+  auto one = connection(
+      "remote_addrs = 192.0.2.1\n children {\n"
+      " a { start_action = trap\n dpd_action = trap\n close_action = trap\n }\n"
+      " b { start_action = start|trap\n mode = transport\n }\n"
+      " c { mode = pass\n start_action = trap|start\n }\n d { mode = drop\n } }");
+  REQUIRE(one.children.size() == 4);
+  const auto &a = one.children[0], &b = one.children[1], &c = one.children[2], &d = one.children[3];
+  CHECK((traps(a.start_action) && !starts(a.start_action)));
+  CHECK(a.dpd_action == dpd_action::trap);
+  CHECK(a.close_action == start_action::trap);
+  CHECK_FALSE(a.is_shunt());
+  CHECK((traps(b.start_action) && starts(b.start_action)));
+  CHECK(b.mode == data_plane::mode::transport);
+  CHECK(c.processing == data_plane::processing::bypass);
+  CHECK(c.start_action == start_action::trap_and_start);
+  CHECK(d.processing == data_plane::processing::discard);
+  CHECK(d.is_shunt());
 }
 
 TEST_CASE("values: times, octets and numbers") {

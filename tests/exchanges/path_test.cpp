@@ -1,4 +1,6 @@
 // What lies between: fragmentation of large messages, NATs that rewrite, move and forget.
+#include <algorithm>
+
 #include <doctest/doctest.h>
 
 #include "tests/exchanges/ends.hpp"
@@ -155,23 +157,36 @@ TEST_CASE("path: a NAT that forgets its mapping: the responder follows what is a
   both.advance(10s);
   INFO(both.text());
   CHECK(both.b.only()->remote.port == 34500);
+  for (const auto& sa : both.b.plane->sas()) CHECK(sa.encap_remote == both.b.only()->remote);
   both.check_agreement();
 }
 
-TEST_CASE("path: ESP from another port moves the outbound SA") {
+TEST_CASE("path: ESP from another port moves both SAs, once") {
   pair both{brisk(behind_nat())};
   both.on_wire = nat{both.a.self.address};
   both.establish();
   endpoint moved{*ip_address::parse("203.0.113.7"), 44500};
-  both.b.plane->inject_event(
-      data_plane::remote_endpoint_changed{both.b.only_child().inbound, moved});
+  for (int times = 0; times < 3; ++times)
+    both.b.plane->inject_event(
+        data_plane::remote_endpoint_changed{both.b.only_child().inbound, moved});
   both.run_actors();
-  std::size_t count = 0;
-  for (const auto& sa : both.b.plane->sas())
-    if (sa.id.direction == data_plane::direction::outbound) {
-      CHECK(sa.encap_remote == moved);
-      ++count;
-    }
-  CHECK(count == 1);
+  CHECK(both.b.plane->sas().size() == 2);
+  for (const auto& sa : both.b.plane->sas()) CHECK(sa.encap_remote == moved);
   CHECK(both.b.only()->remote == moved);
+  auto requests = both.b.plane->submitted();
+  CHECK(std::count(requests.begin(), requests.end(), "update_sa") == 2);
+}
+
+TEST_CASE("path: an IKE message from another port moves both SAs") {
+  pair both{brisk(behind_nat())};
+  both.on_wire = nat{both.a.self.address};
+  both.establish();
+  auto elsewhere = nat{both.a.self.address};
+  elsewhere.shift = 30000;
+  both.on_wire = elsewhere;
+  both.advance(60s);  // liveness checks
+  INFO(both.text());
+  CHECK(both.b.only()->remote.port == 34500);
+  REQUIRE(both.b.plane->sas().size() == 2);
+  for (const auto& sa : both.b.plane->sas()) CHECK(sa.encap_remote == both.b.only()->remote);
 }

@@ -196,12 +196,25 @@ TEST_CASE("tunnel: a changed configuration leaves living SAs alone and serves th
 }
 
 TEST_CASE("tunnel: a connection taken out of the configuration closes what it began") {
-  pair both{brisk()};
-  both.establish();
-  both.a.self.connections.clear();
-  both.a.load();
-  both.run_until_quiet();
-  both.check_empty();
+  for (bool is_commanded : {false, true}) {
+    CAPTURE(is_commanded);
+    auto ends = shared_key_ends();
+    if (!is_commanded) ends.a.child().start_action = config::start_action::start;
+    pair both{brisk(ends)};
+    if (is_commanded) both.establish();
+    both.run_until_quiet();
+    REQUIRE(both.a.list().size() == 1);
+    both.a.self.connections.clear();
+    both.a.load();
+    both.run_until_quiet();
+    if (is_commanded) {
+      // Loading did not begin it, so unloading does not end it.
+      CHECK(both.a.list().size() == 1);
+      both.a.terminate({});
+      both.run_until_quiet();
+    }
+    both.check_empty();
+  }
 }
 
 TEST_CASE("tunnel: the engine stops with Deletes, and answers when they are through") {

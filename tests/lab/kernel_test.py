@@ -17,6 +17,7 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 RUN = os.path.join(HERE, "run-in-uml")
 CASES = os.path.join(HERE, "interop_cases.py")
 PATH = os.path.join(HERE, "data_path.py")
+POLICY_CASES = os.path.join(HERE, "policy_cases.py")
 SKIPPED = 77
 NAMES = ("imago", "charon", "libreswan", "openiked")
 # The table's columns, as far as there are such cells.
@@ -101,17 +102,22 @@ def main():
     has_failed = code != 0
     if has_failed:
         say(said[-3000:])
-    if not options.few and not options.peers and not options.only:
+    cases, policies = [], []
+    if not (options.few or options.peers or options.only):
         code, _ = parts.run("data-path", [sys.executable, PATH], 120)
         has_failed = has_failed or code != 0
-    cases = []
+        code, said = parts.run("policies", [sys.executable, POLICY_CASES], 300)
+        has_failed = has_failed or code != 0
+        policies = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
     for name, arguments in wanted_parts(options):
         code, said = parts.run(name, [sys.executable, CASES, *arguments], SECONDS_MAX)
         has_failed = has_failed or code != 0
         cases += [json.loads(line) for line in said.splitlines() if line.startswith("{")]
-    results = {"json": json.dumps({"contract": contract, "cases": cases})}
+    results = {"json": json.dumps({"contract": contract, "policies": policies, "cases": cases})}
     if cases:
         results["md"] = f"Linux {cases[0]['kernel']}, kernel ESP on both sides\n\n{table(cases)}"
+        if policies:
+            results["md"] += "\n\n" + "\n".join(f"- {one['case']}: {one['result']}" for one in policies)
     for ending, text in results.items():
         with open(os.path.join(options.logs, f"kernel-test.{ending}"), "w", encoding="utf-8") as file:
             file.write(text + "\n")

@@ -20,6 +20,11 @@ std::string net_of(std::size_t index, std::size_t child, std::size_t children) {
   return fmt::format("10.{}.{}.0/24", 128 + index / 64, index % 64 * 4 + child);
 }
 
+std::string start_action_of(const fleet_options& options) {
+  auto action = options.starts ? "start" : options.start_action;
+  return action.empty() ? "" : " start_action = " + action + "\n";
+}
+
 std::string gateway_text(const fleet_options& options) {
   std::string text = "connections {\n";
   for (std::size_t index = 0; index < options.peers + options.black_holes; ++index) {
@@ -33,8 +38,7 @@ std::string gateway_text(const fleet_options& options) {
       text += fmt::format(
           "  net{} {{\n local_ts = 10.1.0.0/16\n remote_ts = {}\n"
           " esp_proposals = aes128gcm16\n{}{} }}\n",
-          child, net_of(index, child, options.children),
-          options.starts ? " start_action = start\n" : "",
+          child, net_of(index, child, options.children), start_action_of(options),
           options.restarts ? " dpd_action = restart\n" : "");
     text += " }\n }\n";
   }
@@ -59,6 +63,10 @@ ikev2::policy_ptr built(const std::string& text) {
 }
 
 }  // namespace
+
+std::string fleet_address(std::size_t peer, std::size_t child, unsigned host) {
+  return fmt::format("10.{}.{}.{}", 128 + peer / 64, peer % 64 * 4 + child, host);
+}
 
 std::string fleet_connection(std::size_t index) { return fmt::format("c{}", index); }
 

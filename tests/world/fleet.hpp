@@ -12,6 +12,7 @@ struct fleet_options {
   std::size_t black_holes = 0;         // ... and so many to addresses that nobody has
   std::size_t children = 1;            // of each connection: "net0", "net1", ...
   bool starts = false;                 // start_action = start
+  std::string start_action;            // else this one, if any
   bool restarts = false;               // dpd_action = restart
   bool watches_uplinks = false;        // the gateway; then its peers are more patient than it is
   std::string peers_more;              // ... of the peers' one connection; empty: as `more`
@@ -19,6 +20,8 @@ struct fleet_options {
 };
 // Hosts "gateway" and "peers"; all is quiet.
 std::unique_ptr<world::world> make_fleet(const fleet_options& options);
+// An address behind a peer.
+std::string fleet_address(std::size_t peer, std::size_t child, unsigned host);
 std::string fleet_connection(std::size_t index);  // "c0", "c1", ...; black holes come last
 
 // `count` hosts, each with a connection to each other: "to-3", with a child "net". All is quiet.

@@ -238,6 +238,62 @@ TEST_CASE("uplink: what is terminated while it is down ends at once, and no Dele
   if (watch.violated()) FAIL_CHECK(*watch.violated());
 }
 
+TEST_CASE("uplink: who waits at an uplink that is killed waits at the next one") {
+  auto in = make_fleet(revived_fleet(40));
+  invariants watch{*in};
+  auto& gateway = *in->find_host("gateway");
+  REQUIRE(usable_children(gateway) == 40);
+  // Five peers die, and it is noticed.
+  bool are_dead = true;
+  auto is_dead = [&](const endpoint& one) {
+    auto octets = one.address.octets();
+    return are_dead && octets[0] == 198 && octets[3] <= 5;
+  };
+  in->net.on_wire = [&](datagram& what) {
+    return !is_dead(what.source) && !is_dead(what.destination);
+  };
+  for (int second = 0; second < 100 && usable_children(gateway) > 35; ++second) in->advance(1s);
+  REQUIRE(usable_children(gateway) == 35);
+  // Their connections want to start while the link is down, and one more is told to.
+  in->net.set_up(gateway.number(), false);
+  in->advance(150s);
+  (void)gateway.terminate({fleet_connection(20), "", 0, 0});
+  (void)in->run_until_quiet();
+  auto begun = gateway.initiate(fleet_connection(20), "net0");
+  (void)in->run_until_quiet();
+  CHECK(gateway.kill("uplink") == 1);
+  in->advance(1s);
+  CHECK(state_of(gateway) == actors::uplink::state::down);
+  CHECK_FALSE(gateway.answers->is_answered(begun));
+  are_dead = false;
+  in->net.set_up(gateway.number(), true);
+  in->advance(120s);
+  CHECK(usable_children(gateway) == 40);
+  CHECK(gateway.answers->is_answered(begun));
+  if (watch.violated()) FAIL_CHECK(*watch.violated());
+}
+
+TEST_CASE("uplink: what is asked of an uplink that is being killed is asked of the next one") {
+  auto in = make_fleet(revived_fleet(3));
+  auto& gateway = *in->find_host("gateway");
+  auto command = gateway.terminate({fleet_connection(1), "", 0, 0});
+  (void)in->run_until_quiet();
+  REQUIRE(gateway.answers->is_answered(command));
+  // Killed after each of the deliveries of an initiation, so also while a question is on its way.
+  for (std::size_t moment = 0; moment < 40; ++moment) {
+    CAPTURE(moment);
+    auto begun = gateway.initiate(fleet_connection(1), "net0");
+    for (std::size_t step = 0; step < moment; ++step) (void)in->step();
+    CHECK(gateway.kill("uplink") == 1);
+    in->advance(60s);
+    CHECK(usable_children(gateway) == 3);
+    CHECK(gateway.answers->is_answered(begun));
+    (void)gateway.terminate({fleet_connection(1), "", 0, 0});
+    in->advance(60s);
+    REQUIRE(usable_children(gateway) == 2);
+  }
+}
+
 TEST_CASE("liveness: SAs in use are not probed, idle ones are confirmed by one query for many") {
   fleet_options options;
   options.peers = 50;

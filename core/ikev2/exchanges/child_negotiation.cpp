@@ -121,9 +121,10 @@ result<agreed_child> accept_child(const flow_context& context, const ike_sa_mode
     return std::move(*agreed);
   }
   for (const auto& one : connection.config->children) {
+    if (one.is_shunt()) continue;
     child_config_ptr config{connection.config, &one};  // shares the connection's ownership
     if (auto agreed = consider(config)) {
-      agreed->child.reqid = config->reqid ? config->reqid : context.numbers->next_reqid();
+      agreed->child.reqid = context.numbers->reqid_of(*connection.config, *config);
       return std::move(*agreed);
     }
   }

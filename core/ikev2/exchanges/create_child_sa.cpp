@@ -129,7 +129,7 @@ flow initiate_create_child_sa(flow_context context, sa_snapshot_ptr sa, child_co
     shared = std::move(derived->shared_secret);
   }
   const auto* old = rekeyed ? sa->find_child(*rekeyed) : nullptr;
-  agreed->reqid = old ? old->reqid : child->reqid ? child->reqid : context.numbers->next_reqid();
+  agreed->reqid = old ? old->reqid : context.numbers->reqid_of(*sa->connection->config, *child);
   agreed->lowest_nonce = lowest_nonce(own_nonce, peer_nonce->data);
   auto keyed = key_child(context, *sa, *agreed, shared, own_nonce, peer_nonce->data,
                          sa->algorithms.prf, sa->keys->sk_d);

@@ -303,7 +303,7 @@ flow initiate_ike_auth(flow_context context, sa_snapshot_ptr sa, child_config_pt
   auto agreed = refused ? imago::result<child_sa_model>{*refused}
                         : check_child_answer(*sa, child, own_spi, response->payloads, false);
   if (agreed) {
-    agreed->reqid = child->reqid ? child->reqid : context.numbers->next_reqid();
+    agreed->reqid = context.numbers->reqid_of(*connection->config, *child);
     auto keyed = key_child(context, *sa, *agreed, secret{}, sa->init->initiator_nonce,
                            sa->init->responder_nonce, sa->algorithms.prf, sa->keys->sk_d);
     if (keyed) {

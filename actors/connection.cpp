@@ -65,12 +65,10 @@ void connection::on_exit() {
 }
 
 void connection::on_ike_sa_up(const ike_sa_up& up) {
-  auto from = ike_sas_.find(up.predecessor);
-  bool was_started = from != ike_sas_.end() && from->second.is_started;
   auto& known = ike_sas_[up.id];
   known.handle = ike_sa_handle{up.ike_sa};
   known.is_initiator = up.is_initiator;
-  known.is_started = known.is_started || was_started;
+  known.is_started = up.is_started;
   known.is_established = true;
   failures_ = 0;
   if (up.id == started_) end_start();
@@ -79,6 +77,7 @@ void connection::on_ike_sa_up(const ike_sa_up& up) {
 void connection::on_update(const update_connection& update) {
   configured_ = update.connection;
   policy_ = update.policy;
+  std::erase_if(wanted_, [this](const auto& name) { return !find_child(name); });
   if (!update.runs_start_actions) return;
   uninstall_changed();
   want_start_actions();
@@ -154,6 +153,7 @@ void connection::start_ike_sa(const ikev2::child_config_ptr& child, const comman
   birth.id = shared_->new_id();
   birth.connection = connection_handle{caf::actor_cast<caf::actor>(this)};
   birth.reply = reply;
+  birth.is_started = is_started;
   auto& model = birth.model;
   model.role = ikev2::role::initiator;
   model.initiator_spi = ikev2::make_ike_spi(*shared_->library);
@@ -264,8 +264,8 @@ void connection::on_ike_sa_down(const ike_sa_down& down) {
     if (!child) continue;
     bool comes_back = down.by_peer ? starts(child->close_action)
                                    : child->dpd_action == config::dpd_action::restart;
-    bool is_trapped = down.by_peer ? traps(child->close_action)
-                                   : child->dpd_action == config::dpd_action::trap;
+    bool is_trapped =
+        down.by_peer ? traps(child->close_action) : child->dpd_action == config::dpd_action::trap;
     if (is_trapped) install(name, {});
     any = any || comes_back;
     if (comes_back)

@@ -121,14 +121,20 @@ void engine_actor::on_status(const status_published& published) {
   if (peers_.add(*status) && !redundant_timer_.is_armed())
     redundant_timer_.arm(address(), redundant_wait);
   if (auto owner = connections_.find(status->connection); owner != connections_.end())
-    owner->second.handle.tell(
-        ike_sa_up{status->id, published.ike_sa, status->role == ikev2::role::initiator});
+    introduce(owner->second, at->second);
+}
+
+void engine_actor::introduce(const known_connection& owner, const known_ike_sa& known) {
+  const auto& status = *known.status;
+  owner.handle.tell(ike_sa_up{status.id, known.handle.actor(),
+                              status.role == ikev2::role::initiator, status.is_started});
+  known.handle.tell(connection_found{owner.handle.actor()});
 }
 
 void engine_actor::forget(std::uint64_t id) {
   auto at = ike_sas_.find(id);
   if (at == ike_sas_.end()) return;
-  // An initiator's connection has been told why; a responder's only needs to know that it is gone.
+  // Its connection has been told why, if they had met; now it knows at least that it is gone.
   if (auto owner = connections_.find(at->second.status->connection); owner != connections_.end())
     owner->second.handle.tell(ike_sa_down{id, {errc::cancelled, "gone"}, true});
   if (is_established(at->second.status)) peers_.remove(*at->second.status);
@@ -275,9 +281,7 @@ bool engine_actor::revive_connection(const caf::actor_addr& ended) {
     for (const auto& one : known.policies) there.children.push_back(one.child);
     known.handle.tell(std::move(there));
     for (const auto& [id, sa] : ike_sas_)
-      if (sa.status->connection == name && is_established(sa.status))
-        known.handle.tell(
-            ike_sa_up{id, sa.handle.actor(), sa.status->role == ikev2::role::initiator});
+      if (sa.status->connection == name && is_established(sa.status)) introduce(known, sa);
     return true;
   }
   return false;

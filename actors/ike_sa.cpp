@@ -28,6 +28,7 @@ ike_sa::ike_sa(caf::actor_config& config, services_ptr shared, owned<ike_sa_birt
   auto birth = boxed.take();
   model_ = std::move(birth.model);
   connection_ = std::move(birth.connection);
+  is_started_ = birth.is_started;
   created_at_ = last_alive_ = last_sent_ = shared_->time->now();
   if (birth.reply) {
     initial_command_ = birth.reply.command();
@@ -78,6 +79,7 @@ caf::behavior ike_sa::make_behavior() {
       },
       [this](adopt_children& adopted) { on_adopt(adopted); },
       [this](const update_policy& update) { on_update_policy(update.policy); },
+      [this](const connection_found& found) { connection_ = connection_handle{found.connection}; },
       [this](const uplink_found& found) { on_uplink(found.uplink); },
       [this](const uplink_joined& joined) { on_joined(joined); },
       [this](const pause_sending& asked) { on_pause(asked); },

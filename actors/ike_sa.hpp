@@ -23,10 +23,11 @@ namespace imago::actors {
 struct ike_sa_birth {
   std::uint64_t id = 0;
   ikev2::ike_sa_model model;
-  connection_handle connection;                 // empty for a responder
+  connection_handle connection;                 // empty for a responder, until it is found
   std::optional<ikev2::derived_ike_keys> keys;  // of a rekeyed one
   std::optional<ikev2::half_open> half_open;    // of a responder whose peer has come back
   command_reply reply;                          // to who asked for it
+  bool is_started = false;                      // by a start action
 };
 
 // A lifetime shortened by a random part of `spread`, so that ten thousand SAs made at once are not
@@ -192,6 +193,7 @@ class ike_sa final : public actor_base {
   std::uint64_t id_;
   ikev2::ike_sa_model model_;
   connection_handle connection_;
+  bool is_started_ = false;
   std::optional<crypto::protection> outgoing_, incoming_;
   std::unique_ptr<beginning> beginning_;
 

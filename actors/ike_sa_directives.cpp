@@ -212,13 +212,15 @@ void ike_sa::do_start_ike_sa(ikev2::start_ike_sa& start) {
   model.authenticated_by = model_.authenticated_by;
   model.keys = std::make_shared<const ikev2::ike_keys>(std::move(material.derived.keys));
   birth.connection = connection_;
+  birth.is_started = is_started_;
   birth.keys.emplace(std::move(material.derived));
   auto own_spi = model.own_spi();
   auto id = birth.id;
   ike_sa_handle successor{home_system().spawn<ike_sa>(shared_, own(std::move(birth)))};
   successors_[own_spi] = successor;
   shared_->demux.tell(register_spi{own_spi, successor.actor()});
-  connection_.tell(ike_sa_up{id, successor.actor(), model_.role == ikev2::role::initiator, id_});
+  connection_.tell(
+      ike_sa_up{id, successor.actor(), model_.role == ikev2::role::initiator, is_started_});
   record(
       journal_level::control, journal_group::ike, "ike_sa_rekeyed",
       [&] {

@@ -64,6 +64,7 @@ ike_sa_status_ptr ike_sa::make_status(std::string_view state) const {
   status->algorithms = model_.algorithms;
   status->local_behind_nat = model_.peer.local_behind_nat;
   status->remote_behind_nat = model_.peer.remote_behind_nat;
+  status->is_started = is_started_;
   status->authenticated_by = model_.authenticated_by;
   status->created_at = created_at_;
   status->established_at = established_at_;

@@ -16,8 +16,8 @@ using demux_handle = handle<receive_packet,    // from a port's reader thread
 using ike_sa_handle =
     handle<receive_packet, initiate_ike_sa, run_task, commit_exchange, exchange_ended,
            send_exchange_request, child_rekey_wanted, child_expired, child_started, child_used,
-           activity_confirmed, peer_moved, adopt_children, update_policy, uplink_found,
-           uplink_joined, pause_sending, resume_sending, probe_path>;
+           activity_confirmed, peer_moved, adopt_children, update_policy, connection_found,
+           uplink_found, uplink_joined, pause_sending, resume_sending, probe_path>;
 
 // One exchange in flight: owns the flow, hence the md.
 using exchange_handle = handle<receive_response, commit_accepted, commit_refused>;

@@ -108,7 +108,7 @@ void kernel::on_request(kernel_request& asked) {
     if (entry.asker) {
       policy_leases_.emplace(added->policy.reqid,
                              policy_lease{entry.asker.address(), added->policy});
-      policy_owners_.insert(entry.asker.address());
+      ++policy_owners_[entry.asker.address()];
     }
   } else if (const auto* policy = std::get_if<data_plane::remove_policy>(&request)) {
     if (entry.asker) (void)end_policy_lease(entry.asker.address(), policy->policy);
@@ -277,7 +277,23 @@ bool kernel::end_policy_lease(const caf::actor_addr& owner, const data_plane::po
   });
   if (at == last) return false;
   policy_leases_.erase(at);
+  if (auto count = policy_owners_.find(owner); --count->second == 0) {
+    policy_owners_.erase(count);
+    unwatch_idle(owner);
+  }
   return true;
+}
+
+// A connection lives on without any policy. Who still waits for something of its own is watched.
+void kernel::unwatch_idle(const caf::actor_addr& owner) {
+  auto at = owners_.find(owner);
+  bool is_waiting = std::any_of(pending_.begin(), pending_.end(), [&](const auto& one) {
+    return one.second.asker && one.second.asker.address() == owner &&
+           (one.second.allocates || one.second.installs);
+  });
+  if (at == owners_.end() || !at->second.empty() || is_waiting) return;
+  owners_.erase(at);
+  demonitor(owner);
 }
 
 // A packet waits: who owns the trap decides what is begun. Others than traps have SAs to come, or

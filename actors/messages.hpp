@@ -141,6 +141,9 @@ struct adopt_children {  // from the predecessor of a rekeyed IKE SA
 struct uplink_signs {
   std::atomic<std::int64_t> heard_at{0};  // nanoseconds of the engine's clock
 };
+struct connection_found {  // by the engine, to an ike_sa: whom to tell what becomes of it
+  caf::actor connection;
+};
 struct uplink_found {  // from the directory: where a join_uplink or request_start went; watch it
   caf::actor uplink;
 };
@@ -276,7 +279,7 @@ struct ike_sa_up {
   std::uint64_t id = 0;
   caf::actor ike_sa;
   bool is_initiator = false;
-  std::uint64_t predecessor = 0;  // that it was rekeyed from; 0: none
+  bool is_started = false;  // by a start action, or it succeeds one that was
 };
 struct ike_sa_down {
   std::uint64_t id = 0;
@@ -392,10 +395,10 @@ struct engine_stopped {};
   X(update_connection) X(remove_connection) X(ike_sa_up) X(ike_sa_down) X(child_down) \
   X(status_published) X(sa_event_happened) X(initiate_sa) X(terminate_sas) X(rekey_sas) \
   X(kill_sas) X(selection_made) X(list_ike_sas) X(ike_sas_listed) X(replace_policy) \
-  X(uplink_found) X(uplink_joined) X(pause_sending) X(resume_sending) X(probe_path) \
-  X(start_permitted) X(links_changed) X(routes_changed) X(join_uplink) X(peer_silent) \
-  X(peer_heard) X(request_start) X(start_ended) X(uplink_changed) X(subscribe_sa_events) \
-  X(count_engine) X(engine_counted) X(stop_engine) X(engine_stopped)
+  X(connection_found) X(uplink_found) X(uplink_joined) X(pause_sending) X(resume_sending) \
+  X(probe_path) X(start_permitted) X(links_changed) X(routes_changed) X(join_uplink) \
+  X(peer_silent) X(peer_heard) X(request_start) X(start_ended) X(uplink_changed) \
+  X(subscribe_sa_events) X(count_engine) X(engine_counted) X(stop_engine) X(engine_stopped)
 // clang-format on
 
 }  // namespace imago::actors

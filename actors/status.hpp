@@ -31,6 +31,7 @@ struct ike_sa_status {
   config::identity local_identity, remote_identity;
   ikev2::ike_algorithms algorithms;
   bool local_behind_nat = false, remote_behind_nat = false;
+  bool is_started = false;  // by a start action, as the one that it was rekeyed from
   std::string authenticated_by;
   instant created_at, established_at;  // zero: not yet
   instant rekey_at;                    // zero: never

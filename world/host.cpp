@@ -347,6 +347,7 @@ std::vector<ike_sa_status_ptr> host::list() {
 }
 
 std::vector<child_policy_status> host::list_policies() {
+  if (has_ended_) return {};
   answers->policies.clear();
   tell_engine(list_child_policies{{}, {}, 0, probe_});
   (void)in_.run_until_quiet();

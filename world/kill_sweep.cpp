@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "actors/messages.hpp"
+#include "world/scenarios.hpp"
 
 namespace imago::world {
 
@@ -121,14 +122,9 @@ class killing {
     chooser_.pass(*in_, long_enough);
     if (watch_.check_quiet()) return;
     for (auto* one : stopped_) check_stopped(*one);
-    for (const auto& one : in_->hosts()) {
-      if (one->has_ended()) continue;
-      for (const auto& trap : one->list_policies())
-        one->as_user([&] {
-          one->shared->engine.tell(actors::uninstall_child_policy{trap.connection, trap.child, {}});
-        });
-      if (!one->list().empty()) one->terminate({});
-    }
+    uninstall_all(*in_);
+    for (const auto& one : in_->hosts())
+      if (!one->has_ended() && !one->list().empty()) one->terminate({});
     chooser_.pass(*in_, long_enough);
     watch_.check_empty();
     for (const auto& one : in_->hosts()) {

@@ -389,6 +389,14 @@ secrets {
 )";
 }
 
+void uninstall_all(world& in) {
+  for (const auto& one : in.hosts())
+    for (const auto& trap : one->list_policies())
+      one->as_user([&] {
+        one->shared->engine.tell(actors::uninstall_child_policy{trap.connection, trap.child, {}});
+      });
+}
+
 result<ikev2::policy_ptr> policy_of(std::string_view text) {
   config::file_access none;
   none.read = [](const std::string& path) { return result<std::string>{errc::not_found, path}; };

@@ -24,6 +24,8 @@ std::string address_of(peer_name who);
 // Connections "moon-sun" (a and b) and "star-sun" (c and b) with a shared key, each with children
 // "net" and "net2".
 std::string configuration_text(peer_name of);
+// Uninstalls every trap and shunt there is: scenarios of kill_sweep.hpp leave theirs.
+void uninstall_all(world& in);
 // Of swanctl.conf text without files. Errors: the first of the configuration's.
 result<ikev2::policy_ptr> policy_of(std::string_view text);
 // Parsed once for each.

@@ -15,9 +15,10 @@ constexpr const char* secrets = "secrets {\n ike-1 {\n secret = \"a key for all\
 std::string address_of(std::size_t index) {
   return fmt::format("198.18.{}.{}", index / 250, index % 250 + 1);
 }
+// The first three octets.
 std::string net_of(std::size_t index, std::size_t child, std::size_t children) {
-  if (children == 1) return fmt::format("10.{}.{}.0/24", 128 + index / 256, index % 256);
-  return fmt::format("10.{}.{}.0/24", 128 + index / 64, index % 64 * 4 + child);
+  if (children == 1) return fmt::format("10.{}.{}", 128 + index / 256, index % 256);
+  return fmt::format("10.{}.{}", 128 + index / 64, index % 64 * 4 + child);
 }
 
 std::string start_action_of(const fleet_options& options) {
@@ -36,7 +37,7 @@ std::string gateway_text(const fleet_options& options) {
         index, address_of(index), options.more);
     for (std::size_t child = 0; child < options.children; ++child)
       text += fmt::format(
-          "  net{} {{\n local_ts = 10.1.0.0/16\n remote_ts = {}\n"
+          "  net{} {{\n local_ts = 10.1.0.0/16\n remote_ts = {}.0/24\n"
           " esp_proposals = aes128gcm16\n{}{} }}\n",
           child, net_of(index, child, options.children), start_action_of(options),
           options.restarts ? " dpd_action = restart\n" : "");
@@ -64,8 +65,9 @@ ikev2::policy_ptr built(const std::string& text) {
 
 }  // namespace
 
-std::string fleet_address(std::size_t peer, std::size_t child, unsigned host) {
-  return fmt::format("10.{}.{}.{}", 128 + peer / 64, peer % 64 * 4 + child, host);
+std::string fleet_address(const fleet_options& in, std::size_t peer, std::size_t child,
+                          unsigned host) {
+  return fmt::format("{}.{}", net_of(peer, child, in.children), host);
 }
 
 std::string fleet_connection(std::size_t index) { return fmt::format("c{}", index); }

@@ -21,7 +21,8 @@ struct fleet_options {
 // Hosts "gateway" and "peers"; all is quiet.
 std::unique_ptr<world::world> make_fleet(const fleet_options& options);
 // An address behind a peer.
-std::string fleet_address(std::size_t peer, std::size_t child, unsigned host);
+std::string fleet_address(const fleet_options& in, std::size_t peer, std::size_t child,
+                          unsigned host);
 std::string fleet_connection(std::size_t index);  // "c0", "c1", ...; black holes come last
 
 // `count` hosts, each with a connection to each other: "to-3", with a child "net". All is quiet.

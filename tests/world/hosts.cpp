@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 
 #include "world/invariants.hpp"
+#include "world/scenarios.hpp"
 
 namespace imago::testing {
 
@@ -53,6 +54,7 @@ const world::scenario& swept_scenario(std::string_view name) {
 
 std::optional<std::string> close_all(world::world& in, world::invariants& watch) {
   if (watch.check_quiet()) return watch.violated();
+  world::uninstall_all(in);
   for (const auto& one : in.hosts())
     if (!one->has_ended() && !one->list().empty()) one->terminate({});
   in.advance(long_enough);

@@ -56,7 +56,7 @@ TEST_CASE("problem 13: 10,000 acquires to 200 peers are 200 negotiations") {
   auto counted = count_begun(*in, gateway);
   // Some while nothing runs, the rest while negotiations are under way.
   for (std::size_t number = 0; number < acquires; ++number) {
-    auto to = host_at(fleet_address(number % peers, 0, 7));
+    auto to = host_at(fleet_address(options, number % peers, 0, 7));
     auto met = gateway.fake()->send_packet(inside, to);
     REQUIRE(met.has_value());
     if (number > acquires / 4) in->step();
@@ -70,7 +70,7 @@ TEST_CASE("problem 13: 10,000 acquires to 200 peers are 200 negotiations") {
   CHECK(gateway.fake()->policies().size() == peers);
   // What is up is not asked for.
   for (std::size_t index = 0; index < peers; ++index)
-    (void)gateway.fake()->send_packet(inside, host_at(fleet_address(index, 0, 7)));
+    (void)gateway.fake()->send_packet(inside, host_at(fleet_address(options, index, 0, 7)));
   REQUIRE(in->run_until_quiet());
   CHECK(counted->ike_sas == peers);
 
@@ -81,7 +81,7 @@ TEST_CASE("problem 13: 10,000 acquires to 200 peers are 200 negotiations") {
   CHECK(gateway.fake()->sas().empty());
   CHECK(gateway.fake()->policies().size() == peers);
   for (int packet = 0; packet < 3; ++packet)
-    (void)gateway.fake()->send_packet(inside, host_at(fleet_address(3, 0, 9)));
+    (void)gateway.fake()->send_packet(inside, host_at(fleet_address(options, 3, 0, 9)));
   REQUIRE(in->run_until_quiet());
   CHECK(counted->ike_sas == peers + 1);
   CHECK(gateway.list().size() == 1);
@@ -98,7 +98,7 @@ TEST_CASE("problem 13: two children of one peer are one IKE SA, each asked for o
   auto counted = count_begun(*in, gateway);
   for (int packet = 0; packet < 20; ++packet)
     for (std::size_t child : {0U, 1U})
-      (void)gateway.fake()->send_packet(inside, host_at(fleet_address(0, child, 1)));
+      (void)gateway.fake()->send_packet(inside, host_at(fleet_address(options, 0, child, 1)));
   REQUIRE(in->run_until_quiet());
   CHECK(counted->ike_sas == 1);
   CHECK(counted->children == 1);
@@ -119,13 +119,13 @@ TEST_CASE("problem 13: a trap whose peer does not answer asks again as keyingtri
       if (auto header = wire::parse_header(what.octets)) spis.insert(header->initiator_spi);
       return true;
     };
-    (void)gateway.fake()->send_packet(inside, host_at(fleet_address(0, 0, 1)));
+    (void)gateway.fake()->send_packet(inside, host_at(fleet_address(options, 0, 0, 1)));
     in->advance(600s);
     CHECK(spis.size() == tries);
     CHECK(gateway.living("ike_sa").empty());
     CHECK(gateway.fake()->policies().size() == 1);
     // Then a packet may ask anew.
-    (void)gateway.fake()->send_packet(inside, host_at(fleet_address(0, 0, 1)));
+    (void)gateway.fake()->send_packet(inside, host_at(fleet_address(options, 0, 0, 1)));
     REQUIRE(in->run_until_quiet());
     CHECK(spis.size() == tries + 1);
   }
@@ -170,11 +170,11 @@ TEST_CASE("problem 13: a connection that is killed leaves no trap behind, its su
   in->advance(5s);
   CHECK(gateway.fake()->policies() == before);
   CHECK(gateway.list_policies().size() == 4);
-  (void)gateway.fake()->send_packet(inside, host_at(fleet_address(1, 0, 1)));
+  (void)gateway.fake()->send_packet(inside, host_at(fleet_address(options, 1, 0, 1)));
   REQUIRE(in->run_until_quiet());
   CHECK(gateway.list().size() == 1);
   // The whole engine: nothing is left.
-  gateway.end_roots();
+  gateway.stop_engine();
   in->advance(long_enough);
   CHECK(gateway.fake()->is_empty());
 }
@@ -218,7 +218,7 @@ TEST_CASE("problem 13: an SA that vanished unheard is deleted at both ends, the 
     auto& gateway = *in->find_host("gateway");
     auto& peers = *in->find_host("peers");
     auto packet = [&] {
-      return gateway.fake()->send_packet(inside, host_at(fleet_address(0, 0, 1)));
+      return gateway.fake()->send_packet(inside, host_at(fleet_address(options, 0, 0, 1)));
     };
     REQUIRE(packet());
     REQUIRE(in->run_until_quiet());

@@ -411,15 +411,6 @@ void ike_sa::follow_peer(const packet& what) {
   if (is_elsewhere && model_.peer.udp_encapsulation) move_children(what.remote);
 }
 
-// One message, not waited for. What is in flight of ours gives way.
-void ike_sa::send_last_delete() {
-  if (established_at_ == instant{}) return;
-  auto sealed =
-      seal(exchange_type::informational, false, next_own_message_id_ + (outstanding_ ? 1 : 0),
-           {wire::delete_payload{protocol_id::ike, {}}});
-  if (sealed) send_datagrams(*sealed);
-}
-
 // ESP comes and goes by the same mapping as IKE (RFC 7296 §2.23).
 void ike_sa::move_children(const endpoint& remote) {
   for (const auto& [spi, child] : children_) child.handle.tell(move_child{remote});

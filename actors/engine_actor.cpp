@@ -121,14 +121,16 @@ void engine_actor::on_status(const status_published& published) {
   if (peers_.add(*status) && !redundant_timer_.is_armed())
     redundant_timer_.arm(address(), redundant_wait);
   if (auto owner = connections_.find(status->connection); owner != connections_.end())
-    introduce(owner->second, at->second);
+    introduce(owner->second, at->second, status->role == ikev2::role::responder);
 }
 
-void engine_actor::introduce(const known_connection& owner, const known_ike_sa& known) {
+// An IKE SA that its connection began knows it from birth.
+void engine_actor::introduce(const known_connection& owner, const known_ike_sa& known,
+                             bool is_news) {
   const auto& status = *known.status;
   owner.handle.tell(ike_sa_up{status.id, known.handle.actor(),
                               status.role == ikev2::role::initiator, status.is_started});
-  known.handle.tell(connection_found{owner.handle.actor()});
+  if (is_news) known.handle.tell(connection_found{owner.handle.actor()});
 }
 
 void engine_actor::forget(std::uint64_t id) {
@@ -281,7 +283,7 @@ bool engine_actor::revive_connection(const caf::actor_addr& ended) {
     for (const auto& one : known.policies) there.children.push_back(one.child);
     known.handle.tell(std::move(there));
     for (const auto& [id, sa] : ike_sas_)
-      if (sa.status->connection == name && is_established(sa.status)) introduce(known, sa);
+      if (sa.status->connection == name && is_established(sa.status)) introduce(known, sa, true);
     return true;
   }
   return false;

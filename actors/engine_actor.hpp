@@ -49,7 +49,7 @@ class engine_actor final : public actor_base {
   connection_handle spawn_connection(const ikev2::connection_policy_ptr& configured,
                                      bool runs_start_actions);
   // Who owns which, once it is established.
-  static void introduce(const known_connection& owner, const known_ike_sa& known);
+  static void introduce(const known_connection& owner, const known_ike_sa& known, bool is_news);
   bool revive_connection(const caf::actor_addr& ended);
   std::vector<match> select(const sa_selector& which) const;
 

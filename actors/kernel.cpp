@@ -423,7 +423,14 @@ void kernel::on_sweep() {
       lost.push_back(std::move(at->second));
     at = pending_.erase(at);
   }
-  for (auto& entry : std::exchange(again_, {})) remove(std::move(entry.removes), entry.tries_left);
+  for (auto& entry : std::exchange(again_, {})) {
+    // Perhaps it was done: then who holds the same by now would lose it.
+    const auto* removed = std::get_if<data_plane::remove_policy>(&entry.removes);
+    if (removed && is_held(removed->policy))
+      undo(std::move(entry));
+    else
+      remove(std::move(entry.removes), entry.tries_left);
+  }
   for (auto& entry : lost) undo(std::move(entry));
   if (!pending_.empty()) sweep_.arm(address(), sweep_interval);
 }

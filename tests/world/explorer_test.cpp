@@ -47,8 +47,9 @@ TEST_CASE("explore: what must hold does in every scenario, in orders by chance")
 }
 
 TEST_CASE("explore: small scenarios are covered, all orders that differ") {
-  for (const auto* name : {"child-delete", "new-child", "ike-delete-by-both", "initiate",
-                           "late-result", "lost-response"}) {
+  // Two rekeys at once, late-result's too, have more than 30,000: by chance only.
+  for (const auto* name :
+       {"child-delete", "new-child", "ike-delete-by-both", "initiate", "lost-response"}) {
     auto result = explored(named(name), strategy::exhaustive, 5000);
     CHECK(result.is_covered);
   }

@@ -327,7 +327,12 @@ class Swanctl(unittest.TestCase):
         self.assertIn("CURVE_25519", self.host.swanctl("--list-algs").stdout)
         self.assertEqual(self.host.swanctl("--list-pools").stdout, "")
         self.initiate()
+        # As charon: policies that stand by themselves, not those of Child SAs.
+        self.assertEqual(self.host.swanctl("--list-pols").stdout.strip(), "")
+        self.host.swanctl("--install", "--child", "net")
         self.assertRegex(self.host.swanctl("--list-pols").stdout, r"mine/net, TUNNEL")
+        self.host.swanctl("--uninstall", "--child", "net")
+        self.assertEqual(self.host.swanctl("--list-pols").stdout.strip(), "")
 
     def test_imagoctl_and_swanctl_see_the_same(self):
         run(IMAGOCTL, "--uri", self.host.uri("west"), "up", "net")

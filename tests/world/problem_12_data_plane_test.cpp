@@ -74,7 +74,8 @@ TEST_CASE("problem 12: whatever a data plane does to any request, SA state is ke
           auto result = run_troubled(what, of, nth, how);
           CHECK_MESSAGE(!result.wrong, what.name << ": request " << nth << " (" << result.request
                                                  << ") of " << (of == 0 ? "a" : "b") << ": "
-                                                 << std::string{how.name} << ": " << result.wrong.value_or(""));
+                                                 << std::string{how.name} << ": "
+                                                 << result.wrong.value_or(""));
         }
     }
   say(fmt::format("problem 12: {} runs with one request spoilt", runs));

@@ -26,6 +26,14 @@ credential issued(const std::string& name, key_type type) {
   return make_end_entity(authority(), named(name), type);
 }
 
+credential intermediate() {
+  certificate_options options;
+  options.subject = "C=CH, O=Imago, CN=middle";
+  options.is_ca = true;
+  options.key_usage = "keyCertSign";
+  return make_end_entity(authority(), options, key_type::ecdsa_p256);
+}
+
 ends with_keys(key_type type) {
   static std::map<key_type, std::pair<credential, credential>> made;
   auto at = made.find(type);
@@ -160,11 +168,7 @@ TEST_CASE("ike_auth: certificates are sent as the policy says") {
 }
 
 TEST_CASE("ike_auth: intermediate certificates go along, wherever they lie") {
-  certificate_options options;
-  options.subject = "C=CH, O=Imago, CN=middle";
-  options.is_ca = true;
-  options.key_usage = "keyCertSign";
-  auto middle = make_end_entity(authority(), options, key_type::ecdsa_p256);
+  auto middle = intermediate();
   auto a = make_end_entity(middle, named("moon.example"), key_type::ecdsa_p256);
   auto known = crypto::certificate::load(the_library(), middle.certificate);
   REQUIRE(known);
@@ -180,11 +184,7 @@ TEST_CASE("ike_auth: intermediate certificates go along, wherever they lie") {
 }
 
 TEST_CASE("ike_auth: an intermediate among the certificates is not trusted") {
-  certificate_options options;
-  options.subject = "C=CH, O=Imago, CN=middle";
-  options.is_ca = true;
-  options.key_usage = "keyCertSign";
-  auto middle = make_end_entity(authority(), options, key_type::ecdsa_p256);
+  auto middle = intermediate();
   auto a = make_end_entity(middle, named("moon.example"), key_type::ecdsa_p256);
   auto known = crypto::certificate::load(the_library(), middle.certificate);
   REQUIRE(known);
@@ -386,92 +386,6 @@ TEST_CASE("ike_auth: an IKE SA without a Child SA") {
   both.a.add(both.a.create_child("net"));
   both.settle();
   both.check_rest();
-}
-
-TEST_CASE("ike_auth: the IKE SA lives though the Child SA fails") {
-  struct failing {
-    const char* name;
-    std::function<void(ends&)> change;
-    const char* report;
-  };
-  const failing list[] = {
-      {"selectors",
-       [](ends& ends) { ends.b.child().local_selectors = {selector_of("10.9.0.0/16")}; },
-       "peer sent TS_UNACCEPTABLE"},
-      {"proposals",
-       [](ends& ends) { ends.b.child().proposals = proposals_of(protocol_id::esp, "aes256gcm16"); },
-       "peer sent NO_PROPOSAL_CHOSEN"},
-      {"no children", [](ends& ends) { ends.b.connection().children.clear(); },
-       "peer sent TS_UNACCEPTABLE"},
-      {"transport mode where the responder has tunnel mode",
-       [](ends& ends) { ends.a.child().mode = data_plane::mode::transport; },
-       "the peer chose another mode"},
-      {"tunnel mode where the responder has transport mode",
-       [](ends& ends) { ends.b.child().mode = data_plane::mode::transport; },
-       "peer sent TS_UNACCEPTABLE"},
-  };
-  for (const auto& one : list) {
-    CAPTURE(std::string{one.name});
-    auto ends = shared_key_ends();
-    one.change(ends);
-    duo both{ends};
-    both.a.initiate("moon-sun", "net");
-    both.settle();
-    both.check_rest(0);
-    CHECK(both.a.live().size() == 1);
-    CHECK(both.a.has_reported(one.report));
-    CHECK(both.a.has_reported("established"));
-  }
-}
-
-TEST_CASE("ike_auth: a data plane that refuses fails the Child SA only, at either end") {
-  for (bool at_a : {true, false})
-    for (bool refuses_spi : {true, false}) {
-      if (at_a && refuses_spi) continue;  // then there is nothing to ask for
-      duo both;
-      (at_a ? both.a : both.b).plane.refuses =
-          [=](const data_plane::request& request) -> std::optional<error> {
-        if (std::holds_alternative<data_plane::allocate_spi>(request) == refuses_spi &&
-            !std::holds_alternative<data_plane::remove_sa>(request))
-          return error{errc::no_buffer_space, "as the test wants it"};
-        return std::nullopt;
-      };
-      both.a.initiate("moon-sun", "net");
-      both.settle();
-      both.check_rest(0);
-      CHECK(both.a.live().size() == 1);
-      CHECK(both.a.has_reported("child failed"));
-    }
-}
-
-TEST_CASE("ike_auth: transport mode between two hosts") {
-  auto ends = shared_key_ends();
-  for (auto* end : {&ends.a, &ends.b}) {
-    end->child().mode = data_plane::mode::transport;
-    end->child().local_selectors.clear();  // dynamic
-    end->child().remote_selectors.clear();
-  }
-  duo both{ends};
-  both.establish();
-  both.check_rest();
-  const auto& child = both.a.current().model.children.front();
-  CHECK(child.mode == data_plane::mode::transport);
-  CHECK(child.local_selectors == traffic_selectors{traffic_selector::host(both.a.at.address)});
-  both.b.add(both.b.rekey_child());
-  both.settle();
-  both.check_rest();
-  CHECK(both.b.current().model.children.front().mode == data_plane::mode::transport);
-}
-
-TEST_CASE("ike_auth: a data plane without transport mode makes no Child SA of it") {
-  auto ends = shared_key_ends();
-  for (auto* end : {&ends.a, &ends.b}) end->child().mode = data_plane::mode::transport;
-  ends.b.abilities.transport_mode = false;
-  duo both{ends};
-  both.a.initiate("moon-sun", "net");
-  both.settle();
-  both.check_rest(0);
-  CHECK(both.a.has_reported("peer sent NO_PROPOSAL_CHOSEN"));
 }
 
 TEST_CASE("ike_auth: a critical payload that is not understood is named, and nothing begins") {

@@ -190,8 +190,8 @@ class Case:
         who.initiate()
         wait_until(lambda: len(self.spis("ike") - before) == 1, "a new IKE SA")
         self.ping()
-        # The dead one's SA stays with Imago until liveness finds out; INITIAL_CONTACT tells it nothing yet.
-        for sa in self.west.established():
+        # Imago deletes the older of two that are alike, but nobody is there to answer; the test does not wait for that.
+        for _, sa in self.west.sas():
             if sa["initiator-spi"] + sa["responder-spi"] in before:
                 self.west.swanctl("--terminate", "--ike-id", sa["uniqueid"], "--force", "--timeout", "1")
         self.wait_for_one()

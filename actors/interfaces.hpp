@@ -30,10 +30,9 @@ using child_sa_handle =
 using kernel_handle = handle<kernel_request, transfer_leases, confirm_activity>;
 
 // A connection: its configuration, what it was asked for, its policies, revival.
-using connection_handle =
-    handle<initiate_connection, install_child_policy, uninstall_child_policy, restore_policies,
-           update_connection, remove_connection, ike_sa_up, ike_sa_down, child_down,
-           uplink_found, start_permitted>;
+using connection_handle = handle<initiate_connection, install_child_policy, uninstall_child_policy,
+                                 restore_policies, update_connection, remove_connection, ike_sa_up,
+                                 ike_sa_down, child_down, uplink_found, start_permitted>;
 
 // An UPLINK: what is reached over one interface; silent while it is down, paced when it is back.
 using uplink_handle = handle<uplink_changed, routes_changed, join_uplink, peer_silent, peer_heard,

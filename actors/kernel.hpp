@@ -107,7 +107,7 @@ class kernel final : public actor_base {
   std::unordered_map<kernel_if::request_id, pending> pending_;
   std::map<data_plane::sa_id, lease> leases_;
   policy_leases policy_leases_;
-  std::map<caf::actor_addr, std::size_t> policy_owners_;  // how many each has
+  std::map<caf::actor_addr, std::size_t> policy_owners_;           // how many each has
   std::map<caf::actor_addr, std::set<data_plane::sa_id>> owners_;  // those monitored
   std::vector<pending> again_;                                     // removals, with the next sweep
   // Lost removals of policies that others hold as well: done or not, who knows. Back-ends count

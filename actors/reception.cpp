@@ -14,9 +14,12 @@ constexpr auto cookie_secret_lifetime = std::chrono::seconds{60};
 // §2.12: for how long a key pair serves more than one peer when there are too many.
 constexpr auto key_reuse_time = std::chrono::seconds{1};
 
-// A new peer that had to wait this long, for the demux or for the crypto pool, is better told to
-// wait by silence: it asks again, and what has begun is finished first.
+// New peers that wait longer than this, for the demux or for the crypto pool, and all of them for
+// so long, are better told to wait by silence: they ask again, and what has begun is finished
+// first. A moment in which this process did not run is no standing queue (RFC 8289 §3).
 constexpr auto wait_max = std::chrono::milliseconds{30};
+constexpr auto standing = std::chrono::milliseconds{100};
+constexpr auto standing_forgotten = std::chrono::seconds{1};
 
 // A MODP key pair costs a hundred times what one of a curve does.
 std::size_t keys_ahead(ke_method method) {
@@ -92,10 +95,7 @@ void reception::on_request(const packet_ptr& what, const wire::header& header) {
     if (at->second.init.request != what->octets) return drop_("another IKE_SA_INIT", *what);
     return shared_->net->send_ike(what->local, what->remote, at->second.init.response);
   }
-  // Whoever has waited that long asks again: the newest are served, what has begun is finished.
-  auto waited = shared_->time->now() - what->received_at;
-  if (waited > wait_max || shared_->crypto->backlog() > wait_max)
-    return drop_("too busy for a new peer", *what);
+  if (must_wait(*what)) return drop_("too busy for a new peer", *what);
   auto message = wire::parse_message(what->octets);
   if (!message) {
     return refuse(*what, header, ikev2::make_notify(notify_type::invalid_syntax), message.failure(),
@@ -103,6 +103,17 @@ void reception::on_request(const packet_ptr& what, const wire::header& header) {
   }
   if (is_pressed() && !passes_cookie_check(*what, header, *message)) return;
   make_half_open(what, header, std::move(*message));
+}
+
+bool reception::must_wait(const packet& what) {
+  auto now = shared_->time->now();
+  if (now - what.received_at <= wait_max && shared_->crypto->backlog() <= wait_max) {
+    late_since_.reset();
+    return false;
+  }
+  if (!late_since_ || now - last_late_ > standing_forgotten) late_since_ = now;
+  last_late_ = now;
+  return now - *late_since_ > standing;
 }
 
 // Under load only who can receive at its address gets a state (§2.6).

@@ -74,6 +74,7 @@ class reception {
   };
 
   bool is_pressed() const;
+  bool must_wait(const packet& what);
   bool passes_cookie_check(const packet& what, const wire::header& header,
                            const wire::message& message);
   std::shared_ptr<const crypto::key_exchange> take_key(ke_method method);
@@ -95,6 +96,8 @@ class reception {
   std::unordered_map<std::uint64_t, ikev2::half_open> by_spi_;
   std::deque<std::pair<instant, std::uint64_t>> until_;  // oldest first
   actor_timer timer_;                                    // of the oldest
+  std::optional<instant> late_since_;                    // all new peers had to wait since then
+  instant last_late_;
   std::map<ke_method, key_stock> stocks_;
   std::size_t waiting_count_ = 0;
   std::uint64_t next_job_ = 1;

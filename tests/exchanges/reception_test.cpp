@@ -169,6 +169,32 @@ TEST_CASE("reception: an ike_sa killed while its first keys are derived leaves n
   both.check_empty();
 }
 
+TEST_CASE("reception: who waited long is served, unless all have for a while") {
+  crowd them{1000};
+  auto& both = them.both;
+  std::uint8_t number = 0;
+  auto come_late = [&](duration waited) {
+    auto octets = them.first.octets;
+    octets[7] = ++number;
+    both.b.shared->demux.tell(
+        actors::receive_packet{std::make_shared<const actors::packet>(
+                                   actors::packet{them.first.destination, them.first.source, octets,
+                                                  instant{both.time->now().since_start - waited}}),
+                               nullptr});
+    both.run_until_quiet();
+    return both.b.shared->half_open_count.load();
+  };
+  CHECK(come_late(50ms) == 1);
+  both.advance(90ms);
+  CHECK(come_late(50ms) == 2);
+  both.advance(90ms);
+  CHECK(come_late(50ms) == 2);  // a standing queue
+  CHECK(come_late(5ms) == 3);   // it is gone
+  CHECK(come_late(50ms) == 4);
+  both.advance(2s);
+  CHECK(come_late(50ms) == 5);  // another moment
+}
+
 TEST_CASE("reception: no protected message but the first IKE_AUTH request ends a half-open state") {
   crowd them{1000};
   them.come(1);

@@ -27,15 +27,28 @@ def request(key_bits):
     return os.urandom(8) + bytes(8) + struct.pack("!BBBBII", SA, 0x20, 34, 0x08, 0, 28 + len(body)) + body
 
 
+def ask(sender, octets, address, tries=20):
+    """The answer; a request without one is sent again (RFC 7296 section 2.1)."""
+    for _ in range(tries):
+        sender.sendto(octets, address)
+        try:
+            answer = sender.recv(2000)
+            while answer[:8] != octets[:8]:  # to a request that was sent twice
+                answer = sender.recv(2000)
+            return answer
+        except TimeoutError:
+            pass
+    raise AssertionError(f"no answer to {tries} IKE_SA_INIT requests")
+
+
 def open_half(lab, source, count, key_bits=128):
     """`count` half-open IKE SAs at the peer of `source`; returns the answers in their order."""
     sender = enter_and(lab.namespace(source), lambda: udp_socket(WIRE[4][source], 40000))
-    sender.settimeout(5)
+    sender.settimeout(1)
     answers = []
     try:
         for _ in range(count):
-            sender.sendto(request(key_bits), (WIRE[4][other(source)], 500))
-            answers.append(sender.recv(2000))
+            answers.append(ask(sender, request(key_bits), (WIRE[4][other(source)], 500)))
     finally:
         sender.close()
     return answers

@@ -6,8 +6,8 @@
 #include <cstring>
 
 #include <libmnl/libmnl.h>
+#include <linux/if.h>
 #include <linux/rtnetlink.h>
-#include <net/if.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -90,7 +90,9 @@ bool link_table::on_link(bytes_view payload, bool is_new) {
   auto& one = links_[index];
   auto before = one;
   one.index = index;
-  one.is_up = (info.ifi_flags & IFF_UP) != 0 && (info.ifi_flags & IFF_RUNNING) != 0;
+  // The carrier itself: IFF_RUNNING follows it up to a second later (the kernel's linkwatch), while
+  // packets pass already.
+  one.is_up = (info.ifi_flags & IFF_UP) != 0 && (info.ifi_flags & IFF_LOWER_UP) != 0;
   for_attributes(payload, [&](std::uint16_t type, bytes_view value) {
     if (type != IFLA_IFNAME) return;
     while (!value.empty() && value.back() == 0) value = value.first(value.size() - 1);

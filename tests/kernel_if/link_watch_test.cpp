@@ -6,8 +6,8 @@
 #include <mutex>
 
 #include <doctest/doctest.h>
+#include <linux/if.h>
 #include <linux/rtnetlink.h>
-#include <net/if.h>
 
 #include "tests/kernel_if/backend_fixture.hpp"
 #include "tests/kernel_if/own_namespace.hpp"
@@ -41,7 +41,7 @@ bytes address_message(std::uint16_t type, int index, std::string_view address,
       .octets();
 }
 
-constexpr unsigned running = IFF_UP | IFF_RUNNING;
+constexpr unsigned running = IFF_UP | IFF_RUNNING | IFF_LOWER_UP;
 
 }  // namespace
 
@@ -55,6 +55,9 @@ TEST_CASE("links: up means set up and with carrier; addresses come and go; the n
   CHECK(table.links()[0] == kernel_if::link{3, "eth0", true, {at("192.0.2.1")}});
   CHECK(table.apply(link_message(RTM_NEWLINK, 3, IFF_UP, "eth0")).has_links);  // no carrier
   CHECK_FALSE(table.links()[0].is_up);
+  // The carrier is there at once; IFF_RUNNING is told up to a second later.
+  CHECK(table.apply(link_message(RTM_NEWLINK, 3, IFF_UP | IFF_LOWER_UP, "eth0")).has_links);
+  CHECK(table.links()[0].is_up);
   CHECK(table.apply(link_message(RTM_NEWLINK, 3, running, "wan")).has_links);
   CHECK(table.links()[0].name == "wan");
   CHECK(table.apply(address_message(RTM_DELADDR, 3, "192.0.2.1")).has_links);

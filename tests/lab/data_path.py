@@ -20,6 +20,7 @@ from libconfig import configuration  # noqa: E402
 from libnetlink import NetlinkMonitor  # noqa: E402
 from libpeers import Imagod, Lab, run, wait_until  # noqa: E402
 from libprograms import IMAGOCTL  # noqa: E402
+from librefused import Refusals  # noqa: E402
 
 CONNECTION = "dpd_delay = 30s"  # so that the SA says when it is in use
 
@@ -73,10 +74,12 @@ class Story:
 
 
 def main():
+    refusals = Refusals()
     story = Story()
     try:
         print(f"Linux {os.uname().release}")
         story.tell()
+        refusals.expect_none()
     except AssertionError as problem:
         print(f"data_path: {problem}\n{story.lab.logs()}", file=sys.stderr)
         return 1

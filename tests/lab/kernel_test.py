@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
-"""The kernel data plane on real kernels: the contract suite, then Imago beside real daemons.
+"""The kernel data plane on real kernels: the contract suite, Imago under systemd and alone, then beside real daemons.
 
-Each part runs in a kernel of its own (run-in-uml) and what it says lies in the log folder, the result as kernel-test.md and
-kernel-test.json too. Ends with the interop table, or with --json with one object that holds it. 0: nothing failed; 77: this host cannot do it, the last line says why.
+Each part runs in a kernel of its own (run-in-uml) and what it says lies in the log folder, the result as kernel-test.md
+and kernel-test.json too. Ends with the interop table, or with --json with one object that holds it, its cells one
+by one. A system call that imagod's sandbox refuses fails the case. 0: nothing failed; 77: this host cannot do it, the
+last line says why.
 """
 
 import argparse
@@ -17,7 +19,9 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 RUN = os.path.join(HERE, "run-in-uml")
 CASES = os.path.join(HERE, "interop_cases.py")
 PATH = os.path.join(HERE, "data_path.py")
-POLICY_CASES = os.path.join(HERE, "policy_cases.py")
+# Parts that say one line a case, and how long each may take.
+CHECKS = {"systemd": ("systemd_cases.py", 300), "policies": ("policy_cases.py", 300)}
+CHECKS_OF_FEW = ("systemd",)
 SKIPPED = 77
 NAMES = ("imago", "charon", "libreswan", "openiked")
 # The table's columns, as far as there are such cells.
@@ -80,6 +84,28 @@ def table(cases):
     return "\n".join(lines + [""] + [f"[{number}] {why}" for why, number in notes.items()])
 
 
+def cells_of(cases):
+    """An object for each cell, as --json gives them."""
+    cells = []
+    for case in cases:
+        for feature, result in case["cells"].items():
+            kind, _, why = result.partition(": ")
+            cells.append({"peer": case["peer"], "version": case["version"], "role": case["role"], "auth": case["auth"],
+                          "mode": case["shape"], "feature": feature, "result": kind, **({"reason": why} if why else {})})
+    return cells
+
+
+def commit():
+    """Of the tree whose programs these are."""
+    done = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty", "--abbrev=10"], capture_output=True,
+                          text=True, check=False, stdin=subprocess.DEVNULL)
+    return done.stdout.strip() or "unknown"
+
+
+def objects(said):
+    return [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+
+
 def wanted_parts(options):
     """[(name of the log, what interop_cases.py is told)], a guest each."""
     only = ["--only", options.only] if options.only else []
@@ -102,22 +128,30 @@ def main():
     has_failed = code != 0
     if has_failed:
         say(said[-3000:])
-    cases, policies = [], []
+    cases, checks = [], []
     if not (options.few or options.peers or options.only):
         code, _ = parts.run("data-path", [sys.executable, PATH], 120)
         has_failed = has_failed or code != 0
-        code, said = parts.run("policies", [sys.executable, POLICY_CASES], 300)
+    for name, (script, seconds_max) in CHECKS.items():
+        if options.peers or options.only or (options.few and name not in CHECKS_OF_FEW):
+            continue
+        code, said = parts.run(name, [sys.executable, os.path.join(HERE, script)], seconds_max)
         has_failed = has_failed or code != 0
-        policies = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+        checks += objects(said)
+    for check in checks:
+        if check["result"] != "pass":
+            say(f"   {check['case']}: {check['result']}")
     for name, arguments in wanted_parts(options):
         code, said = parts.run(name, [sys.executable, CASES, *arguments], SECONDS_MAX)
         has_failed = has_failed or code != 0
-        cases += [json.loads(line) for line in said.splitlines() if line.startswith("{")]
-    results = {"json": json.dumps({"contract": contract, "policies": policies, "cases": cases})}
+        cases += objects(said)
+    about = {"commit": commit(), "kernel": cases[0]["kernel"] if cases else None, "date": time.strftime("%Y-%m-%d")}
+    results = {"json": json.dumps({**about, "contract": contract, "checks": checks, "cells": cells_of(cases)})}
     if cases:
-        results["md"] = f"Linux {cases[0]['kernel']}, kernel ESP on both sides\n\n{table(cases)}"
-        if policies:
-            results["md"] += "\n\n" + "\n".join(f"- {one['case']}: {one['result']}" for one in policies)
+        results["md"] = (f"Linux {about['kernel']}, commit {about['commit']}, {about['date']}; contract suite: {contract}\n\n"
+                         + table(cases))
+        if checks:
+            results["md"] += "\n\n" + "\n".join(f"- {one['case']}: {one['result']}" for one in checks)
     for ending, text in results.items():
         with open(os.path.join(options.logs, f"kernel-test.{ending}"), "w", encoding="utf-8") as file:
             file.write(text + "\n")

@@ -12,6 +12,7 @@ from libconfig import configuration
 from libnat import PRIVATE, NatLab
 from libpeers import INSIDE, WIRE, Imagod, Lab, other, run
 from libpeers import wait_until as wait_for_seconds
+from librefused import Refusals
 from libtraffic import enter_and
 
 LIFE = ("tunnel", "child rekey by Imago", "IKE rekey by Imago", "child rekey by peer", "IKE rekey by peer",
@@ -111,6 +112,7 @@ class Case:
         """{feature: "pass", "fail: why" or "skipped: why"}"""
         features = self.shape.features
         cells = {}
+        self.refusals = Refusals()
         self.lab = NatLab(self.hidden) if self.hidden else Lab()
         steps = {"tunnel": self.bring_up, "child rekey by Imago": lambda: self.rekey(self.west, "child"),
                  "IKE rekey by Imago": lambda: self.rekey(self.west, "ike"),
@@ -212,3 +214,4 @@ class Case:
         code = self.west.stop()
         assert code == 0, f"imagod ended with {code}"
         assert self.kernel_of_imago() == self.before, "something stays in the kernel"
+        self.refusals.expect_none()

@@ -17,6 +17,7 @@ os.environ["IMAGO_BACKEND"] = "xfrm"
 
 from libconfig import configuration  # noqa: E402
 from libpeers import INSIDE, NETWORK, WIRE, Imagod, Lab, run, wait_until  # noqa: E402
+from librefused import Refusals  # noqa: E402
 
 KEY = "0x" + "5a" * 20
 OUT = ("src", NETWORK[4]["west"], "dst", NETWORK[4]["east"], "dir", "out")
@@ -180,10 +181,11 @@ def main():
     for case in CASES:
         if sys.argv[1:] and case.__name__ not in sys.argv[1:]:
             continue
-        lab = Lab()
+        lab, refusals = Lab(), Refusals()
         result = "pass"
         try:
             case(lab)
+            refusals.expect_none()
         except (AssertionError, OSError, KeyError, AttributeError) as problem:
             result = "fail: " + " ".join(str(problem).split())[:160]
             has_failed = True

@@ -106,10 +106,10 @@ def imagod_command(configuration, control, backend, *options):
     return [IMAGOD, "--config", configuration, "--control", control, "--backend", backend, *options]
 
 
-def thread_states(pid):
+def thread_states(pid, proc="/proc"):
     """/proc's status of every thread of that process, as dictionaries."""
     states = []
-    for thread in os.listdir(f"/proc/{pid}/task"):
-        with open(f"/proc/{pid}/task/{thread}/status", encoding="utf-8") as file:
+    for thread in os.listdir(f"{proc}/{pid}/task"):
+        with open(f"{proc}/{pid}/task/{thread}/status", encoding="utf-8") as file:
             states.append(dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line))
     return states

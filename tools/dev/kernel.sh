@@ -1,7 +1,7 @@
 # The kernel data plane, in kernels of their own.
 
 # Only these tests need it; without it they are skipped, and say so.
-KERNEL_PACKAGES=(user-mode-linux kmod iptables openiked)
+KERNEL_PACKAGES=(user-mode-linux kmod iptables openiked systemd)
 
 # libreswan's package and strongSwan's exclude each other: it is unpacked, and what it needs installed.
 LIBRESWAN_PACKAGES=(libldns3 libevent-pthreads-2.1-7 libevent-2.1-7 libunbound8 libcurl3-nss libnss3-tools)
@@ -43,7 +43,7 @@ run_kernel_test() {
   exec tests/lab/kernel_test.py --build build/dev "$@"
 }
 
-# The part of it that the everyday tier takes: the contract suite and a chosen few cases.
+# The part of it that the everyday tier takes: the contract suite, systemd's unit and a chosen few cases.
 test_kernel() {
   setup_kernel_packages
   local status=0 log=$LOGS/kernel.log

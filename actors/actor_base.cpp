@@ -1,6 +1,8 @@
 #include "actors/actor_base.hpp"
 
+#include <array>
 #include <cstdlib>
+#include <mutex>
 #include <utility>
 
 #include <caf/actor_system.hpp>
@@ -145,6 +147,10 @@ caf::invoke_message_result actor_base::consume(caf::mailbox_element& what) {
   acquire(&what);
   if (handlers_ && what.mid.is_async() && handlers_->handle(what.content()))
     return caf::invoke_message_result::consumed;
+  if (what.content().match_elements<caf::down_msg>()) {
+    auto at = watches_.find(what.content().get_as<caf::down_msg>(0).source.id());
+    if (at != watches_.end()) watches_.erase(at);
+  }
   return caf::event_based_actor::consume(what);  // CAF's own messages, and what nobody expects
 }
 
@@ -158,8 +164,91 @@ bool actor_base::cleanup(caf::error&& reason, caf::execution_unit* host) {
   acquire(&mailbox_);
   // The library closes the mailbox and destroys what is left in it at one go. What was queued since
   // the line above is ordered by the closing, which cannot be said from here.
-  not_looked_at unread;
-  return caf::event_based_actor::cleanup(std::move(reason), host);
+  auto why = reason;
+  bool is_done = false;
+  {
+    not_looked_at unread;
+    is_done = caf::event_based_actor::cleanup(std::move(reason), host);
+  }
+  stop_watching();
+  tell_watchers(why, host);
+  return is_done;
+}
+
+// --- who watches whom ----------------------------------------------------------------------------
+
+namespace {
+
+// Watchers of one actor and those of another seldom come at the same moment: few locks do for all.
+std::mutex& lock_of(caf::actor_id id) {
+  static std::array<std::mutex, 64> locks;
+  return locks[id % locks.size()];
+}
+
+actor_base* our_own(const caf::strong_actor_ptr& actor) {
+  return actor ? dynamic_cast<actor_base*>(caf::actor_cast<caf::abstract_actor*>(actor)) : nullptr;
+}
+
+void tell_down(const caf::actor_addr& watcher, const caf::actor_addr& ended,
+               const caf::error& reason, caf::execution_unit* host) {
+  auto alive = caf::actor_cast<caf::strong_actor_ptr>(watcher);
+  if (!alive) return;
+  caf::actor_cast<caf::abstract_actor*>(alive)->enqueue(
+      caf::make_mailbox_element(nullptr, caf::make_message_id(), {}, caf::down_msg{ended, reason}),
+      host);
+}
+
+}  // namespace
+
+void actor_base::monitor(const caf::actor_addr& whom) {
+  auto alive = caf::actor_cast<caf::strong_actor_ptr>(whom);
+  auto* other = our_own(alive);
+  if (alive && !other) return caf::event_based_actor::monitor(alive);
+  auto entry = other ? other->admit_watcher(address()) : 0;
+  if (entry == 0) return tell_down(address(), whom, caf::exit_reason::unknown, context());
+  watches_.emplace(whom.id(), watched{whom, entry});
+}
+
+void actor_base::demonitor(const caf::actor_addr& whom) {
+  if (!whom) return;
+  auto alive = caf::actor_cast<caf::strong_actor_ptr>(whom);
+  auto* other = our_own(alive);
+  if (alive && !other) return caf::event_based_actor::demonitor(whom);
+  auto at = watches_.find(whom.id());
+  if (at == watches_.end()) return;
+  if (other) other->dismiss_watcher(at->second.entry);
+  watches_.erase(at);
+}
+
+actor_base::ticket actor_base::admit_watcher(const caf::actor_addr& who) {
+  std::lock_guard lock{lock_of(id())};
+  if (has_ended_) return 0;
+  if (!watchers_) watchers_ = std::make_unique<watchers>();
+  auto entry = watchers_->empty() ? 1 : watchers_->begin()->first + 1;
+  watchers_->emplace(entry, who);
+  return entry;
+}
+
+void actor_base::dismiss_watcher(ticket entry) {
+  std::lock_guard lock{lock_of(id())};
+  if (watchers_) watchers_->erase(entry);
+}
+
+void actor_base::stop_watching() {
+  for (const auto& [id, one] : std::exchange(watches_, {}))
+    if (auto alive = caf::actor_cast<caf::strong_actor_ptr>(one.whom))
+      our_own(alive)->dismiss_watcher(one.entry);
+}
+
+void actor_base::tell_watchers(const caf::error& reason, caf::execution_unit* host) {
+  std::unique_ptr<watchers> all;
+  {
+    std::lock_guard lock{lock_of(id())};
+    has_ended_ = true;
+    all = std::move(watchers_);
+  }
+  if (!all) return;
+  for (const auto& [entry, who] : *all) tell_down(who, address(), reason, host);
 }
 
 void actor_base::intrusive_ptr_release_impl() {

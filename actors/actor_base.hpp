@@ -8,7 +8,10 @@
 // actor_base::on_exit().
 #pragma once
 
+#include <functional>
+#include <map>
 #include <memory>
+#include <unordered_map>
 
 #include <caf/event_based_actor.hpp>
 
@@ -52,6 +55,13 @@ class actor_base : public caf::event_based_actor {
   void on_destroy() override;
 
  protected:
+  // As CAF's: the down handler learns that `whom` has ended, at once if it has already. But in
+  // O(log n) however many watch it, and without a trace of a watcher that has ended: CAF keeps a
+  // kilobyte of each until `whom` ends, which demux and kernel actor do not, and searches a list
+  // for the one that does not want to know any more.
+  void monitor(const caf::actor& whom) { monitor(whom.address()); }
+  void monitor(const caf::actor_addr& whom);
+  void demonitor(const caf::actor_addr& whom);
   // What make_behavior() returns: one function for each type of message, void(const T&) or
   // void(T&).
   template <class... functions>
@@ -62,6 +72,18 @@ class actor_base : public caf::event_based_actor {
   journal& facts() const { return *facts_; }
 
  private:
+  // Of the one that is watched; the newest first, as CAF tells them.
+  using ticket = std::uint64_t;
+  using watchers = std::map<ticket, caf::actor_addr, std::greater<>>;
+  struct watched {
+    caf::actor_addr whom;
+    ticket entry = 0;
+  };
+  ticket admit_watcher(const caf::actor_addr& who);  // 0: this one has ended
+  void dismiss_watcher(ticket entry);
+  void stop_watching();
+  void tell_watchers(const caf::error& reason, caf::execution_unit* host);
+
   static const caf::behavior& nothing_else();
   static caf::result<caf::message> on_unexpected(caf::scheduled_actor* self,
                                                  caf::message_view& what);
@@ -71,6 +93,9 @@ class actor_base : public caf::event_based_actor {
 
   static_text kind_;
   std::unique_ptr<handlers> handlers_;
+  std::unordered_multimap<caf::actor_id, watched> watches_;
+  std::unique_ptr<watchers> watchers_;  // these two under its lock (lock_of)
+  bool has_ended_ = false;
   census::entry counted_;
   std::shared_ptr<journal> facts_;
 };

@@ -20,12 +20,16 @@ struct ask {
 struct watch {
   caf::actor whom;
 };
+struct unwatch {
+  caf::actor whom;
+};
 }  // namespace
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nobody_expects_this)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(fail)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(relay)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ask)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(watch)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(unwatch)
 
 using namespace imago;
 using namespace imago::actors;
@@ -53,6 +57,7 @@ class subject final : public actor_base {
                             .then([] {}, [this](const caf::error&) { ++seen_->errors; });
                       },
                       [this](const watch& order) { monitor(order.whom); },
+                      [this](const unwatch& order) { demonitor(order.whom.address()); },
                       [this](retire) { quit(); });
   }
 
@@ -133,6 +138,53 @@ TEST_CASE("actor_base: a DOWN that nobody handles is a fact and harms nobody") {
   CHECK(room.counted->live("subject") == 1);
   caf::anon_send(watcher, retire{});
   watcher = nullptr;
+  room.scheduler().run();
+  CHECK(room.counted->live_total() == 0);
+}
+
+TEST_CASE("actor_base: who watched and has ended leaves no trace at what it watched") {
+  engine_room room;
+  auto seen = std::make_shared<witness>();
+  auto watched = room.spawn<subject>(seen);
+  std::vector<caf::actor_addr> ended;
+  for (int count = 0; count < 3; ++count) {
+    auto watcher = room.spawn<observer>(seen, watched);
+    ended.push_back(watcher.address());
+    caf::anon_send(watcher, retire{});
+  }
+  room.scheduler().run();
+  // The one reference that keeps the memory of each is the one here.
+  for (const auto& one : ended)
+    CHECK(caf::actor_cast<caf::actor_control_block*>(one)->weak_refs == 1);
+  caf::anon_send(watched, retire{});
+  watched = nullptr;
+  room.scheduler().run();
+  CHECK(seen->downs.empty());
+  CHECK(room.counted->live_total() == 0);
+}
+
+TEST_CASE(
+    "actor_base: a watcher is told once for each watch, at once if it is too late, or never") {
+  engine_room room;
+  auto seen = std::make_shared<witness>();
+  auto watched = room.spawn<subject>(seen);
+  auto watcher = room.spawn<subject>(seen);
+  caf::anon_send(watcher, watch{watched});
+  caf::anon_send(watcher, watch{watched});
+  caf::anon_send(watcher, watch{watched});
+  caf::anon_send(watcher, unwatch{watched});
+  room.scheduler().run();
+  caf::anon_send(watched, retire{});
+  room.scheduler().run();
+  room.facts->drain();
+  CHECK(room.ring->count("unexpected_down") == 2);
+  caf::anon_send(watcher, watch{watched});  // its handle is alive, it is not
+  room.scheduler().run();
+  room.facts->drain();
+  CHECK(room.ring->count("unexpected_down") == 3);
+  caf::anon_send(watcher, unwatch{watched});
+  caf::anon_send(watcher, retire{});
+  watched = watcher = nullptr;
   room.scheduler().run();
   CHECK(room.counted->live_total() == 0);
 }

@@ -25,9 +25,9 @@ connection::connection(caf::actor_config& config, services_ptr shared,
 caf::behavior connection::make_behavior() {
   set_down_handler([this](const caf::down_msg& down) { on_uplink_down(down.source); });
   if (runs_start_actions_) {
-    want_start_actions();
+    want_start_actions(nullptr);
     install_wanted();
-    start_wanted();
+    begin_start_actions();
   }
   return handled_by(
       [this](const initiate_connection& asked) { on_initiate(asked); },
@@ -75,14 +75,17 @@ void connection::on_ike_sa_up(const ike_sa_up& up) {
 }
 
 void connection::on_update(const update_connection& update) {
-  configured_ = update.connection;
+  auto before = std::exchange(configured_, update.connection);
   policy_ = update.policy;
-  std::erase_if(wanted_, [this](const auto& name) { return !find_child(name); });
+  for (auto* names : {&wanted_, &unstarted_})
+    std::erase_if(*names, [this](const auto& name) { return !find_child(name); });
   if (!update.runs_start_actions) return;
   uninstall_changed();
-  want_start_actions();
+  // Without an IKE SA all begin anew; under one that is up, what is new or has changed: what is as
+  // it was is up, or was ended by somebody who meant it.
+  want_start_actions(ike_sas_.empty() ? nullptr : before->config.get());
   install_wanted();
-  start_wanted();
+  begin_start_actions();
 }
 
 // Undoes what loading did: the IKE SAs that start actions began. What is not established yet is
@@ -168,9 +171,21 @@ void connection::start_ike_sa(const ikev2::child_config_ptr& child, const comman
   handle.tell(initiate_ike_sa{child});
 }
 
-void connection::want_start_actions() {
-  for (const auto& child : configured_->config->children)
-    if (starts(child.start_action) && !child.is_shunt()) wanted_.insert(child.name);
+void connection::want_start_actions(const config::connection_config* before) {
+  for (const auto& child : configured_->config->children) {
+    if (!starts(child.start_action) || child.is_shunt()) continue;
+    const auto* known = before ? before->find_child(child.name) : nullptr;
+    if (known && *known == child) continue;
+    wanted_.insert(child.name);
+    unstarted_.insert(child.name);
+  }
+}
+
+// Thousands of connections that are loaded at once are as much of a storm as thousands that come
+// back: the first IKE SA takes its turn.
+void connection::begin_start_actions() {
+  if (unstarted_.empty()) return;
+  ike_sas_.empty() ? ask_to_start() : start_wanted();
 }
 
 void connection::start_waiting() {
@@ -178,16 +193,16 @@ void connection::start_waiting() {
   negotiate_again();
 }
 
+// With a new IKE SA all that are wanted; with one that is there already those that it was not asked
+// for (it does nothing if it has them).
 void connection::start_wanted() {
-  if (wanted_.empty() || !ike_sas_.empty()) return;
-  bool is_first = true;
-  for (const auto& name : wanted_) {
-    initiate_connection asked{name, {}};
-    if (is_first)
+  auto names = ike_sas_.empty() ? wanted_ : unstarted_;
+  unstarted_.clear();
+  for (const auto& name : names) {
+    if (!ike_sas_.empty())
+      on_initiate({name, {}});
+    else if (name == *names.begin())
       start_ike_sa(find_child(name), {}, remote_to_revive(), true);
-    else if (!ike_sas_.empty())
-      on_initiate(asked);
-    is_first = false;
   }
 }
 
@@ -208,7 +223,10 @@ void connection::ask_to_start() {
   auto local = last_local_;
   if (!local) {
     auto routed = shared_->net->local_for(*remote, configured_->config->local_addresses);
-    if (!routed) return revive_later();
+    if (!routed) {
+      ++failures_;
+      return revive_later();
+    }
     local = routed->address;
   }
   waits_for_start_ = true;
@@ -268,10 +286,12 @@ void connection::on_ike_sa_down(const ike_sa_down& down) {
         down.by_peer ? traps(child->close_action) : child->dpd_action == config::dpd_action::trap;
     if (is_trapped) install(name, {});
     any = any || comes_back;
-    if (comes_back)
-      wanted_.insert(name);
-    else
-      wanted_.erase(name);
+    for (auto* names : {&wanted_, &unstarted_}) {
+      if (comes_back)
+        names->insert(name);
+      else
+        names->erase(name);
+    }
   }
   // The end of one that was up is no failed try.
   failures_ = down.was_established ? 0 : failures_ + 1;

@@ -47,7 +47,9 @@ class connection final : public actor_base {
   void on_ike_sa_up(const ike_sa_up& up);
   void on_update(const update_connection& update);
   void on_remove();
-  void want_start_actions();
+  // Those of the configuration that `before` did not have so: all, if there was none.
+  void want_start_actions(const config::connection_config* before);
+  void begin_start_actions();
   void start_wanted();
   void start_waiting();  // what is wanted, and what packets asked for
   void revive_later();
@@ -82,8 +84,9 @@ class connection final : public actor_base {
   ikev2::policy_ptr policy_;
   bool runs_start_actions_;
   std::map<std::uint64_t, known_ike_sa> ike_sas_;
-  std::set<std::string> wanted_;  // children to be up: start_action = start
-  unsigned failures_ = 0;         // in a row
+  std::set<std::string> wanted_;     // children to be up: start_action = start
+  std::set<std::string> unstarted_;  // ... of which no IKE SA knows yet
+  unsigned failures_ = 0;            // in a row
   // With an uplink's permission: the IKE SA that was started (0: none yet), and whom to tell.
   bool waits_for_start_ = false;
   caf::actor_addr waits_at_;  // that uplink, which is watched

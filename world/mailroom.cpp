@@ -29,6 +29,21 @@ std::uint64_t mixed(std::uint64_t one, std::uint64_t other) {
 }
 }  // namespace
 
+letter letter_queue::take(std::size_t index) {
+  constexpr std::ptrdiff_t kept_max = 64;
+  auto taken = std::move((*this)[index]);
+  if (index != 0) {
+    all_.erase(begin() + static_cast<std::ptrdiff_t>(index));
+  } else if (++first_ == static_cast<std::ptrdiff_t>(all_.size())) {
+    all_.clear();
+    first_ = 0;
+  } else if (first_ > kept_max && first_ > static_cast<std::ptrdiff_t>(all_.size() / 2)) {
+    all_.erase(all_.begin(), begin());
+    first_ = 0;
+  }
+  return taken;
+}
+
 mailroom::mailroom() : parties_(1), letters_(1), is_busy_(1) {
   outer_ = actors::actor_base::intercept_mail(this);
   parties_.reserve(128);
@@ -190,7 +205,7 @@ void mailroom::collect_starts() {
   }
 }
 
-bool mailroom::is_deliverable(const std::vector<letter>& letters, std::size_t index) const {
+bool mailroom::is_deliverable(const letter_queue& letters, std::size_t index) const {
   const auto& one = letters[index];
   if (one.is_held) return false;
   if (one.kind == letter_kind::start) return true;
@@ -263,11 +278,8 @@ void mailroom::for_each(const std::function<void(const letter&)>& see) const {
 letter mailroom::take(letter_id id) {
   auto [who, index] = place_of(id);
   if (who == 0) std::abort();  // a letter that is not there
-  auto& letters = letters_[who];
-  auto taken = std::move(letters[index]);
-  letters.erase(letters.begin() + static_cast<std::ptrdiff_t>(index));
   --pending_;
-  return taken;
+  return letters_[who].take(index);
 }
 
 void mailroom::deliver(letter_id id) {
@@ -328,7 +340,7 @@ void mailroom::detach(std::uint32_t host) {
     pending_ -= dropped.size();
     parties_[who].actor = nullptr;
     parties_[who].has_ended = true;
-    dropped.clear();
+    dropped = {};  // not before
   }
   leaving.is_detached = true;
   leaving.system = nullptr;
@@ -361,8 +373,7 @@ bool mailroom::duplicate(letter_id id) {
   copy.id = receivers_.size();
   receivers_.push_back(copy.to);
   order_.emplace_back(copy.id, copy.to);
-  letters_[who].insert(letters_[who].begin() + static_cast<std::ptrdiff_t>(index) + 1,
-                       std::move(copy));
+  letters_[who].insert(index + 1, std::move(copy));
   ++pending_;
   return true;
 }

@@ -70,6 +70,35 @@ struct letter {
   std::function<void()> act;             // of an act
 };
 
+// The letters of one receiver, oldest first. Ten thousand may wait for one, and it is the first
+// that is taken, so that must not move the others.
+class letter_queue {
+ public:
+  using iterator = std::vector<letter>::iterator;
+  using const_iterator = std::vector<letter>::const_iterator;
+  iterator begin() { return all_.begin() + first_; }
+  iterator end() { return all_.end(); }
+  const_iterator begin() const { return all_.begin() + first_; }
+  const_iterator end() const { return all_.end(); }
+  std::size_t size() const { return all_.size() - static_cast<std::size_t>(first_); }
+  bool empty() const { return size() == 0; }
+  letter& operator[](std::size_t index) { return begin()[static_cast<std::ptrdiff_t>(index)]; }
+  const letter& operator[](std::size_t index) const {
+    return begin()[static_cast<std::ptrdiff_t>(index)];
+  }
+  letter& back() { return all_.back(); }
+  const letter& front() const { return *begin(); }
+  void push_back(letter made) { all_.push_back(std::move(made)); }
+  void insert(std::size_t index, letter made) {
+    all_.insert(begin() + static_cast<std::ptrdiff_t>(index), std::move(made));
+  }
+  letter take(std::size_t index);
+
+ private:
+  std::vector<letter> all_;
+  std::ptrdiff_t first_ = 0;  // before it: taken
+};
+
 class mailroom final : private actors::mail_interceptor {
  public:
   mailroom();
@@ -150,16 +179,16 @@ class mailroom final : private actors::mail_interceptor {
   void collect_starts();
   void run(party_id who, caf::resumable& job);
   void end(party_id who);
-  bool is_deliverable(const std::vector<letter>& letters, std::size_t index) const;
+  bool is_deliverable(const letter_queue& letters, std::size_t index) const;
   std::pair<party_id, std::size_t> place_of(letter_id id) const;
   letter take(letter_id id);
 
   actors::mail_interceptor* outer_ = nullptr;
   std::vector<host> hosts_;
-  std::vector<party> parties_;                // by party_id
-  std::vector<std::vector<letter>> letters_;  // by receiver
-  std::vector<party_id> busy_;                // who has letters, perhaps with some who have none
-  std::vector<bool> is_busy_;                 // is in busy_; by party_id
+  std::vector<party> parties_;         // by party_id
+  std::vector<letter_queue> letters_;  // by receiver
+  std::vector<party_id> busy_;         // who has letters, perhaps with some who have none
+  std::vector<bool> is_busy_;          // is in busy_; by party_id
   std::deque<std::pair<letter_id, party_id>> order_;  // may name letters that are gone
   std::vector<const letter*> deliverable_;
   std::size_t pending_ = 0;

@@ -91,8 +91,11 @@ std::unique_ptr<world::world> make_fleet(const fleet_options& options) {
   peers.journal = actors::journal_level::control;
   peers.policy = built(peers_text(options));
   in->add_host(std::move(peers));
+  auto per_second = gateway.engine.uplink_starts_per_second;
   in->add_host(std::move(gateway));
   (void)in->run_until_quiet();
+  if (options.watches_uplinks && options.starts)  // in turn
+    in->advance(std::chrono::seconds{options.peers / per_second + 5});
   return in;
 }
 

@@ -7,6 +7,7 @@ Prints one JSON object a line for each case, {"case": ..., "result": "pass" or "
 import json
 import os
 import re
+import signal
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -173,7 +174,71 @@ def kill_and_start_again(lab):
     expect(west.sas() == sas and west.policies() == policies, "only what is foreign is left at the end")
 
 
-CASES = (trap_and_first_ping, shunts_and_install, kill_and_start_again)
+COMPACTION_LEAST = 1 << 20  # octets: lease_journal_options
+HEADER = re.compile(rb"imago leases 1\n(.)", re.DOTALL)
+
+
+def records_of(journal):
+    """Those behind the header: its magic, a boot ID with its length, three numbers and a checksum."""
+    size = HEADER.match(journal).group(1)[0]
+    return journal[16 + size + 3 * 8 + 4:]
+
+
+def full_journal_is_compacted(lab):
+    """A journal of a megabyte about little is what a daemon that was killed after weeks leaves; here its own records, many times."""
+    state = os.path.join(lab.folder, "state")
+    Host(lab, "east")
+    west = Host(lab, "west", "start_action = trap", options=("--state", state))
+    west.daemon.initiate()
+    west.daemon.process.kill()
+    west.daemon.process.wait()
+    name, = os.listdir(state)
+    path = os.path.join(state, name)
+    with open(path, "rb") as file:
+        journal = file.read()
+    records = records_of(journal)
+    expect(len(records) > 100, "there are records")
+    with open(path, "ab") as file:
+        file.write(records * (COMPACTION_LEAST // len(records) + 1))
+    before = os.stat(path)
+    expect(before.st_size > COMPACTION_LEAST, "a full journal")
+
+    west.daemon.start()  # what it finds there it removes, then the trap is noted, which is one too many
+    wait_until(lambda: os.stat(path).st_ino != before.st_ino, "another file has taken its place")
+    expect(os.stat(path).st_size < 10000, "a short one")
+    expect(os.listdir(state) == [name], "and nothing beside it")
+    wait_until(lambda: "proto esp" not in west.sas() and west.policies().count("tmpl") == 3, "what was left is gone, the trap is there")
+    # It is the file that counts from now on, and the one that the next process finds.
+    lab.ping("west", count=1)
+    expect(len(west.daemon.installed()) == 1, "a Child SA")
+    west.daemon.process.kill()
+    west.daemon.process.wait()
+    expect(west.sas().count("proto esp") == 2, "a kill leaves two SAs")
+    west.daemon.start()
+    wait_until(lambda: "proto esp" not in west.sas(), "what the compacted file has noted is gone")
+    expect(west.daemon.stop() == 0 and not west.policies(), "nothing left")
+
+
+def reads_its_configuration_again(lab):
+    """By SIGHUP, in the sandbox, while a tunnel is up: certificates and includes are files, too."""
+    Host(lab, "east")
+    west = Host(lab, "west")
+    west.daemon.initiate()
+    included = os.path.join(west.daemon.folder, "more.conf")
+    with open(included, "w", encoding="utf-8") as file:
+        file.write(SHUNTS)
+    with open(west.daemon.configuration, "a", encoding="utf-8") as file:
+        file.write("include more.conf\n")
+    west.daemon.process.send_signal(signal.SIGHUP)
+    west.daemon.wait_for_log("configuration loaded")
+    wait_until(lambda: "action block" in west.policies(), "what was included is carried out")
+    lab.ping_both_ways(WIRE[4])
+    expect(len(west.daemon.installed()) == 1, "the tunnel stays")
+    expect(west.daemon.stop() == 0 and not west.policies(), "nothing left")
+
+
+CASES = (trap_and_first_ping, shunts_and_install, kill_and_start_again, full_journal_is_compacted,
+         reads_its_configuration_again)
 
 
 def main():

@@ -57,6 +57,11 @@ class Refusals:
                 calls.append(name_of(int(number)))
         return calls
 
+    def beside(self, problem):
+        """What failed, with what was refused until then, which may be why."""
+        calls = self.read()
+        return f"{problem}; the sandbox had refused {', '.join(sorted(set(calls)))}" if calls else str(problem)
+
     def expect_none(self):
         """Fails, too, where nothing at all was seen: clone3 always is, so then nobody looked."""
         calls = self.read()

@@ -133,7 +133,7 @@ def a_silent_peer_is_asked_while_the_link_is_up(lab):
     os.kill(wire.east.process.pid, signal.SIGSTOP)
     try:
         before = wire.tried()
-        wait_until(lambda: wire.tried() >= before + 2, "a check and its repetition", OUTAGE_SECONDS)
+        wait_until(lambda: wire.tried() >= before + 2, "a check and its repetition", PATIENCE_SECONDS)
     finally:
         os.kill(wire.east.process.pid, signal.SIGCONT)
     wire.goes_on()
@@ -218,7 +218,7 @@ def settle(wire):
         if now != last[0]:
             last = now, time.monotonic()
         return time.monotonic() - last[1] > 2.5 * DPD_SECONDS
-    wait_until(is_quiet, "imagod sends no more", OUTAGE_SECONDS)
+    wait_until(is_quiet, "imagod sends no more", PATIENCE_SECONDS)
 
 
 CASES = (a_silent_peer_is_asked_while_the_link_is_up, carrier_lost_and_back, link_set_down_and_up,
@@ -236,7 +236,7 @@ def main():
             case(lab)
             refusals.expect_none()
         except (AssertionError, OSError, KeyError, AttributeError, subprocess.SubprocessError) as problem:
-            result = "fail: " + " ".join(str(problem).split())[:160]
+            result = "fail: " + " ".join(refusals.beside(problem).split())[:160]
             has_failed = True
             print(f"{case.__name__}: {problem}\n{lab.logs()}", file=sys.stderr, flush=True)
         finally:

@@ -17,12 +17,18 @@ sys.dont_write_bytecode = True
 os.environ["IMAGO_BACKEND"] = "xfrm"
 
 from libconfig import configuration  # noqa: E402
-from libpeers import INSIDE, NETWORK, WIRE, Imagod, Lab, run, wait_until  # noqa: E402
+from libpeers import INSIDE, NETWORK, WIRE, Imagod, Lab, run  # noqa: E402
+from libpeers import wait_until as wait_for_seconds  # noqa: E402
 from librefused import Refusals  # noqa: E402
 
+PATIENCE_SECONDS = 60  # a guest may share its core
 KEY = "0x" + "5a" * 20
 OUT = ("src", NETWORK[4]["west"], "dst", NETWORK[4]["east"], "dir", "out")
 IN = ("src", NETWORK[4]["east"], "dst", NETWORK[4]["west"], "dir", "in")
+
+
+def wait_until(is_true, what):
+    return wait_for_seconds(is_true, what, PATIENCE_SECONDS)
 
 
 class Host:
@@ -252,7 +258,7 @@ def main():
             case(lab)
             refusals.expect_none()
         except (AssertionError, OSError, KeyError, AttributeError) as problem:
-            result = "fail: " + " ".join(str(problem).split())[:160]
+            result = "fail: " + " ".join(refusals.beside(problem).split())[:160]
             has_failed = True
             print(f"{case.__name__}: {problem}\n{lab.logs()}", file=sys.stderr, flush=True)
         finally:

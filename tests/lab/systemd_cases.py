@@ -20,7 +20,8 @@ sys.dont_write_bytecode = True
 os.environ["IMAGO_BACKEND"] = "xfrm"
 
 from libconfig import configuration  # noqa: E402
-from libpeers import Imagod, Lab, run, wait_until  # noqa: E402
+from libpeers import Imagod, Lab, run  # noqa: E402
+from libpeers import wait_until as wait_for_seconds  # noqa: E402
 from libprograms import KEPT_MOST  # noqa: E402
 from librefused import Refusals  # noqa: E402
 from libsystemd import UNIT, UNITS, ServiceImagod, Systemd, install_programs, why_not, write  # noqa: E402
@@ -32,6 +33,10 @@ PROBE_SAID = "/run/imago-probe"
 REFUSED = {errno.EPERM, errno.EACCES, errno.EROFS, errno.EAFNOSUPPORT, errno.ENOENT}
 OF_DEVICES = "another's device"
 PATIENCE_SECONDS = 60
+
+
+def wait_until(is_true, what):
+    return wait_for_seconds(is_true, what, PATIENCE_SECONDS)
 
 
 def expect(holds, what):
@@ -152,8 +157,7 @@ def comes_back_after_a_kill(host):
     pid, spis = host.west.main_pid(), set(re.findall("spi 0x[0-9a-f]+", host.kernel()[0]))
     expect(len(spis) == 2, "two SAs")
     host.systemd.run("kill", "-KILL", str(pid))
-    wait_until(lambda: host.west.state() == "active" and host.west.main_pid() not in (0, pid), "Restart= has its say",
-               PATIENCE_SECONDS)
+    wait_until(lambda: host.west.state() == "active" and host.west.main_pid() not in (0, pid), "Restart= has its say")
     wait_until(lambda: not host.has_sas() and "tmpl" not in host.kernel()[1], "what the killed one left is gone")
     expect(host.systemd.property("imagod", "NRestarts") == "1", "once")
     host.tunnel()
@@ -211,7 +215,7 @@ def run_cases():
                 say(case.__name__, "pass")
             except (AssertionError, OSError, KeyError, ValueError) as problem:
                 failed = problem
-                say(case.__name__, "fail: " + " ".join(str(problem).split())[:160])
+                say(case.__name__, "fail: " + " ".join(refusals.beside(problem).split())[:160])
                 print(f"{case.__name__}: {problem}\n{host.lab.logs()}", file=sys.stderr, flush=True)
     finally:
         host.remove()

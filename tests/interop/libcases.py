@@ -3,16 +3,22 @@
 import unittest
 
 from libpeers import Imagod, Lab, wait_until
+from librefused import refusals_here
 
 
 class PairCase(unittest.TestCase):
-    """A lab for each test, and at its end: Imago ends well and leaves nothing in the kernel."""
+    """A lab for each test, and at its end: Imago ends well and leaves nothing in the kernel.
+
+    Nor did its sandbox refuse anything that it asked for, where the host lets us see that.
+    """
 
     MTU = 1500
 
     def setUp(self):
         self.lab = Lab(self.MTU)
         self.kernel_state_before = {}
+        self.refusals = refusals_here()
+        self.addCleanup(self.refusals.close)
         self.addCleanup(self.lab.remove)
         self.addCleanup(self.show_logs_of_a_failure)
 
@@ -76,3 +82,4 @@ class PairCase(unittest.TestCase):
             if isinstance(daemon, Imagod):
                 self.assertEqual(status, 0, f"imagod {daemon.name} ended with {status}")
                 self.assertEqual(self.lab.kernel_state(daemon.name), self.kernel_state_before[daemon.name])
+        self.refusals.expect_none(must_see=False)

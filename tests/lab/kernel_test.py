@@ -39,7 +39,7 @@ def parse_arguments():
     parser.add_argument("--build", default=os.path.join(ROOT, "build", "dev"), help="whose programs are tested")
     parser.add_argument("--logs", default=os.path.join(ROOT, "build", "logs"), help="where logs are left")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
-    parser.add_argument("--few", action="store_true", help="the contract suite and a chosen few cases: about a minute")
+    parser.add_argument("--few", action="store_true", help="the contract suite, systemd and a chosen few cases: about a minute and a half")
     parser.add_argument("--only", metavar="PATTERN", help="only cases like this: role authentication mode")
     parser.add_argument("peers", nargs="*", help=f"only these of: {' '.join(NAMES)}")
     return parser.parse_args()
@@ -110,7 +110,8 @@ def wanted_parts(options):
     """[(name of the log, what interop_cases.py is told)], a guest each."""
     only = ["--only", options.only] if options.only else []
     if options.few:
-        say(f"   the other cases are skipped: {' '.join(NAMES)}, all roles and modes; ./dev kernel-test runs them")
+        others = ", ".join(["data-path", *(name for name in CHECKS if name not in CHECKS_OF_FEW)])
+        say(f"   the other cases are skipped: {others}; {' '.join(NAMES)}, all roles and modes: ./dev kernel-test runs them")
         return [("few", ["--few", *options.peers])]
     return [(name, [*only, name]) for name in options.peers or NAMES]
 

@@ -64,10 +64,7 @@ caf::behavior ike_sa::make_behavior() {
         if (!is_known_child(wanted.inbound_spi)) return;
         want(ikev2::task_kind::rekey_child, wanted.inbound_spi);
       },
-      [this](const child_expired& expired) {
-        if (!is_known_child(expired.inbound_spi)) return;
-        want(ikev2::task_kind::delete_child, expired.inbound_spi);
-      },
+      [this](const child_expired& expired) { on_child_expired(expired); },
       [this](const child_started& started) { on_child_started(started); },
       [this](const child_used&) { heard(); },
       [this](const activity_confirmed& confirmed) { on_activity_confirmed(confirmed); },
@@ -403,6 +400,7 @@ void ike_sa::on_timer(const timer_due& due) {
   if (lifetime_timer_.accept(due)) {
     if (model_.state == ikev2::sa_state::rekeyed && !outstanding_)
       return close({errc::timed_out, "replaced and not deleted by the peer"}, false, true);
+    if (is_paused_) return expire_unseen();
     return want(ikev2::task_kind::delete_ike);
   }
   if (keepalive_timer_.accept(due)) {

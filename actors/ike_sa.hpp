@@ -114,6 +114,7 @@ class ike_sa final : public actor_base {
   // --- ike_sa_liveness.cpp ---
   void check_liveness();
   void on_activity_confirmed(const activity_confirmed& confirmed);
+  void ask_for_life();
   void heard();  // proof of life
   void join();
   void on_uplink(const caf::actor& found);
@@ -121,6 +122,8 @@ class ike_sa final : public actor_base {
   void on_pause(const pause_sending& asked);
   void on_resume();
   void on_probe_path();
+  void on_child_expired(const child_expired& expired);
+  void expire_unseen();
   void report_silence();
   // Nothing may be sent now. What may be said once is taken by it. Who asks is answered, unless the
   // link itself is down.
@@ -227,6 +230,7 @@ class ike_sa final : public actor_base {
   // Its uplink (uplink.hpp); none: nobody watches.
   uplink_handle uplink_;
   std::shared_ptr<uplink_signs> signs_;
+  bool was_released_ = false;  // in its turn, and not heard since
   bool is_paused_ = false, is_link_down_ = false;
   bool may_probe_ = false;  // one message, although paused
   bool is_silence_reported_ = false;

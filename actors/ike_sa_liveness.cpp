@@ -8,6 +8,13 @@
 
 namespace imago::actors {
 
+namespace {
+// Longer than an answer takes over any path.
+constexpr duration probe_window = std::chrono::seconds{2};
+// Who may not ask now asks again after this and up to as much more.
+constexpr duration probe_deferral = std::chrono::seconds{1};
+}  // namespace
+
 void ike_sa::check_liveness() {
   auto delay = model_.connection->config->dpd_delay;
   auto quiet = shared_->time->now() - last_alive_;
@@ -16,7 +23,7 @@ void ike_sa::check_liveness() {
   liveness_timer_.arm(address(), delay);
   if (children_.empty() || std::exchange(is_confirming_, true)) {
     is_confirming_ = false;
-    return want(ikev2::task_kind::check_liveness);
+    return ask_for_life();
   }
   confirm_activity question{{}, caf::actor_cast<caf::actor>(this)};
   for (const auto& [spi, child] : children_) question.sas.push_back(child.status.inbound);
@@ -30,14 +37,40 @@ void ike_sa::on_activity_confirmed(const activity_confirmed& confirmed) {
   auto quiet = shared_->time->now() - last_alive_;
   if (is_paused_) return;
   if (quiet < delay) return liveness_timer_.arm(address(), delay - quiet);
+  ask_for_life();
+}
+
+// Thousands whose peers fell silent together would ask together. Who was just released has had its
+// turn.
+void ike_sa::ask_for_life() {
+  bool has_turn = std::exchange(was_released_, false) || !signs_;
+  if (!has_turn && !signs_->admit_probe(shared_->time->now(), shared_->options.uplink_burst)) {
+    auto part = shared_->library->number() % static_cast<std::uint64_t>(probe_deferral.count());
+    return liveness_timer_.arm(address(),
+                               probe_deferral + duration{static_cast<duration::rep>(part)});
+  }
   want(ikev2::task_kind::check_liveness);
+}
+
+bool uplink_signs::admit_probe(instant now, std::uint32_t probes_max) {
+  auto begun = window_at.load(std::memory_order_relaxed);
+  auto count = probes.load(std::memory_order_relaxed);
+  bool is_over = now.since_start - duration{begun} >= probe_window ||
+                 heard_at.load(std::memory_order_relaxed) > begun;
+  if (is_over) {
+    window_at.store(now.since_start.count(), std::memory_order_relaxed);
+    count = 0;
+  }
+  if (count >= probes_max) return false;
+  probes.store(count + 1, std::memory_order_relaxed);
+  return true;
 }
 
 void ike_sa::heard() {
   last_alive_ = shared_->time->now();
   if (!signs_) return;
   signs_->heard_at.store(last_alive_.since_start.count(), std::memory_order_relaxed);
-  is_silence_reported_ = false;
+  is_silence_reported_ = was_released_ = false;
   if (is_paused_ && !is_link_down_) uplink_.tell(peer_heard{});  // it says when we go on
 }
 
@@ -72,12 +105,14 @@ void ike_sa::on_pause(const pause_sending& asked) {
   is_link_down_ = asked.is_link_down;
   may_probe_ = false;
   is_silence_reported_ = true;  // until it is heard again
+  was_released_ = false;
   for (auto* timer : {&retransmit_timer_, &liveness_timer_, &keepalive_timer_}) timer->cancel();
 }
 
 void ike_sa::on_resume() {
   if (!std::exchange(is_paused_, false) || is_closed_) return;
   may_probe_ = false;
+  was_released_ = true;
   if (outstanding_) {
     outstanding_->retransmissions = 0;  // its time stood still
     send_datagrams(outstanding_->datagrams);
@@ -89,6 +124,21 @@ void ike_sa::on_resume() {
     if (model_.peer.local_behind_nat) keepalive_timer_.arm(address(), duration{1});
   }
   pump();
+}
+
+// A hard lifetime is the keys' and does not stand still with the uplink: they leave the data plane
+// when it says so. The peer learns it when something can be said again, if it did not count itself.
+void ike_sa::on_child_expired(const child_expired& expired) {
+  auto at = children_.find(expired.inbound_spi);
+  if (at == children_.end()) return;
+  if (is_paused_) at->second.handle.tell(stop_child_sa{false});
+  want(ikev2::task_kind::delete_child, expired.inbound_spi);
+}
+
+// Not rekeyed, since nothing could be said. That is the outage's fault and nobody's wish: what its
+// configuration wants up is begun anew when the uplink is back.
+void ike_sa::expire_unseen() {
+  close({errc::timed_out, "its lifetime ended while its uplink was down"}, false, false);
 }
 
 void ike_sa::on_probe_path() {

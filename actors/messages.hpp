@@ -137,9 +137,16 @@ struct adopt_children {  // from the predecessor of a rekeyed IKE SA
 };
 
 // --- ike_sa and connection: from their uplink (uplink.hpp) ---
-// Written by the members of an uplink, read by it: when any of them last had proof of life.
+// Written by the members of an uplink, read by it and by each other. What is lost when two write at
+// once is a probe more or less.
 struct uplink_signs {
-  std::atomic<std::int64_t> heard_at{0};  // nanoseconds of the engine's clock
+  std::atomic<duration::rep> heard_at{0};  // when any last had proof of life
+  // Liveness checks since then, or in the present probe_window if that began later.
+  std::atomic<duration::rep> window_at{0};
+  std::atomic<std::uint32_t> probes{0};
+  // May one more be asked? Not if so many were just asked and nobody has been heard: a path that is
+  // dead is found out by a few, though all behind it fall silent at the same moment.
+  bool admit_probe(instant now, std::uint32_t probes_max);
 };
 struct connection_found {  // by the engine, to an ike_sa: whom to tell what becomes of it
   caf::actor connection;

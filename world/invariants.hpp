@@ -51,7 +51,7 @@ class invariants {
   world& in_;
   std::function<bool(datagram&)> outer_on_wire_;
   std::optional<std::string> violated_;
-  std::map<message_key, bytes> said_;
+  std::map<message_key, std::size_t> said_;  // hashes: a long run says gigabytes
   std::map<party_id, std::uint64_t> epochs_;
   std::map<party_id, std::weak_ptr<const ikev2::ike_keys>> keys_;  // of each ike_sa
   std::map<const actors::packet*, letter_id> arrived_;             // at a demux

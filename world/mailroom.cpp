@@ -324,6 +324,7 @@ void mailroom::end(party_id who) {
   auto& one = parties_[who];
   one.has_ended = true;
   one.actor = nullptr;
+  one.address = nullptr;  // even a weak reference keeps its memory
   std::vector<caf::mailbox_element_ptr> content;
   for (auto& waiting : letters_[who]) {
     content.push_back(std::move(waiting.content));

@@ -38,9 +38,10 @@ std::string gateway_text(const fleet_options& options) {
     for (std::size_t child = 0; child < options.children; ++child)
       text += fmt::format(
           "  net{} {{\n local_ts = 10.1.0.0/16\n remote_ts = {}.0/24\n"
-          " esp_proposals = aes128gcm16\n{}{} }}\n",
+          " esp_proposals = aes128gcm16\n{}{}{} }}\n",
           child, net_of(index, child, options.children), start_action_of(options),
-          options.restarts ? " dpd_action = restart\n" : "");
+          options.restarts ? " dpd_action = restart\n" : "",
+          options.child_more.empty() ? "" : " " + options.child_more + "\n");
     text += " }\n }\n";
   }
   return text + "}\n" + secrets;
@@ -75,6 +76,7 @@ std::string fleet_connection(std::size_t index) { return fmt::format("c{}", inde
 std::unique_ptr<world::world> make_fleet(const fleet_options& options) {
   auto in = std::make_unique<world::world>();
   in->net.keeps_sent = false;
+  if (options.before) options.before(*in);
   world::host_options gateway;
   gateway.name = "gateway";
   gateway.addresses = {*ip_address::parse("192.0.2.1")};

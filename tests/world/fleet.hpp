@@ -1,6 +1,7 @@
 // Many engines, or one with many peers.
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include "world/world.hpp"
@@ -8,15 +9,17 @@
 namespace imago::testing {
 
 struct fleet_options {
-  std::size_t peers = 10;              // connections of "gateway", each to an address of "peers"
-  std::size_t black_holes = 0;         // ... and so many to addresses that nobody has
-  std::size_t children = 1;            // of each connection: "net0", "net1", ...
-  bool starts = false;                 // start_action = start
-  std::string start_action;            // else this one, if any
-  bool restarts = false;               // dpd_action = restart
-  bool watches_uplinks = false;        // the gateway; then its peers are more patient than it is
-  std::string peers_more;              // ... of the peers' one connection; empty: as `more`
-  std::string more = "dpd_delay = 0";  // settings of each connection of the gateway
+  std::size_t peers = 10;        // connections of "gateway", each to an address of "peers"
+  std::size_t black_holes = 0;   // ... and so many to addresses that nobody has
+  std::size_t children = 1;      // of each connection: "net0", "net1", ...
+  bool starts = false;           // start_action = start
+  std::string start_action;      // else this one, if any
+  bool restarts = false;         // dpd_action = restart
+  bool watches_uplinks = false;  // the gateway; then its peers are more patient than it is
+  std::string peers_more;        // ... of the peers' one connection; empty: as `more`
+  std::string child_more;        // ... of each of its children
+  std::function<void(world::world&)> before;  // called when there is no host yet
+  std::string more = "dpd_delay = 0";         // settings of each connection of the gateway
 };
 // Hosts "gateway" and "peers"; all is quiet.
 std::unique_ptr<world::world> make_fleet(const fleet_options& options);

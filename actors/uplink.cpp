@@ -61,6 +61,8 @@ void uplink::on_exit() {
   members_.clear();
   to_start_.clear();
   behind_peer_.clear();
+  starting_.clear();
+  starters_.clear();
   directory_ = {};
   actor_base::on_exit();
 }
@@ -184,8 +186,8 @@ void uplink::on_join(const join_uplink& joined) {
 }
 
 void uplink::on_down(const caf::actor_addr& who) {
-  for (auto at = starting_.begin(); at != starting_.end(); ++at)
-    if (at->second == who) return on_start_ended(ip_address{at->first});
+  if (auto starter = starters_.find(who); starter != starters_.end())
+    return on_start_ended(ip_address{starter->second});
   auto at = members_.find(who);
   if (at == members_.end()) return;
   if (--peers_[at->second.remote] == 0) peers_.erase(at->second.remote);
@@ -333,6 +335,7 @@ bool uplink::release_start() {
       continue;
     }
     starting_[asked.remote] = asked.connection.address();
+    starters_[asked.connection.address()] = asked.remote;
     monitor(asked.connection);
     caf::anon_send(asked.connection, start_permitted{caf::actor_cast<caf::actor>(this)});
     return true;
@@ -344,6 +347,8 @@ void uplink::on_start_ended(const ip_address& remote) {
   auto at = starting_.find(remote);
   if (at == starting_.end()) return;
   demonitor(at->second);
+  auto starter = starters_.find(at->second);  // it may have begun with another peer since
+  if (starter != starters_.end() && starter->second == remote) starters_.erase(starter);
   starting_.erase(at);
   auto behind = behind_peer_.find(remote);
   if (behind == behind_peer_.end()) return;

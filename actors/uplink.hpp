@@ -102,6 +102,7 @@ class uplink final : public actor_base {
   std::deque<caf::actor_addr> to_release_;
   std::deque<request_start> to_start_;
   std::map<ip_address, caf::actor_addr> starting_;               // peer -> its connection
+  std::map<caf::actor_addr, ip_address> starters_;               // the other way round
   std::map<ip_address, std::deque<request_start>> behind_peer_;  // that one starts
   double tokens_;
   instant tokens_at_;

@@ -88,8 +88,12 @@ class esp_plane final : public kernel_if::backend {
   void give_out() {
     kernel_if::user_esp::outputs now;
     std::swap(now, outputs_);  // sending may come back here
+    auto waited = now.released.begin();
     for (const auto& one : now.esp) {
-      if (!sending_.empty()) ledger_.sent(sending_, one.packet);
+      if (waited != now.released.end())
+        ledger_.sent(*waited++, one.packet);
+      else if (!sending_.empty())
+        ledger_.sent(sending_, one.packet);
       send_(one.local, one.remote, one.packet);
     }
     for (const auto& one : now.inner) {

@@ -50,6 +50,13 @@ inline constexpr std::size_t credential_size_max = 1024 * 1024;
 inline constexpr std::size_t larval_queue_packets_max = 64;
 // The same over all larval SAs of a data plane: 64 full queues, some 6 MB of full-sized packets.
 inline constexpr std::size_t larval_packets_total_max = 4096;
+// Packets that wait for the outbound SA of a policy: as many as Linux holds for one (100).
+inline constexpr std::size_t acquire_queue_packets_max = 100;
+// The same over all policies of a data plane: some 6 MB of full-sized packets.
+inline constexpr std::size_t acquire_packets_total_max = 4096;
+// So long they are of use to who sent them. Linux gives them up after as long; a data plane is not
+// told that a negotiation has failed.
+inline constexpr std::int64_t acquire_wait_seconds_max = 60;
 // ESP packets on their way from the UDP readers to user-space ESP: some 5 ms at 1.5 Gbit/s.
 inline constexpr std::size_t esp_queue_packets_max = 1024;
 // Requests that a data plane has taken but not carried out: ten for each of 10,000 SAs at once.

@@ -16,6 +16,7 @@ namespace {
 constexpr std::uint64_t sequence_headroom = std::uint64_t{1} << 28;
 // A policy without an SA asks again after this long, should the first request have led to nothing.
 constexpr duration acquire_interval = std::chrono::seconds{5};
+constexpr duration acquire_wait_max = std::chrono::seconds{limits::acquire_wait_seconds_max};
 
 std::uint64_t last_sequence_of(const esp_sa& sa) {
   return sa.parameters.uses_esn ? ~std::uint64_t{0} : 0xffffffffU;
@@ -38,6 +39,7 @@ std::string_view name_of(drop_reason reason) {
 // --- requests ------------------------------------------------------------------------------------
 
 data_plane::reply esp_processor::carry_out(request&& request, instant now, outputs& out) {
+  drop_stale(now);
   return std::visit([&](auto& one) { return perform(std::move(one), now, out); }, request);
 }
 
@@ -88,6 +90,7 @@ data_plane::reply esp_processor::perform(install_sa&& request, instant now, outp
     larval_packet_count_ -= larval->waiting.size();
     for (auto& one : larval->waiting) receive(sa, one.remote, one.packet, now, out);
   }
+  if (!inbound) release_waiting(sa.parameters.reqid, now, out);
   return done{};
 }
 
@@ -110,6 +113,7 @@ data_plane::reply esp_processor::perform(install_policy&& request, instant, outp
 
 data_plane::reply esp_processor::perform(remove_policy&& request, instant, outputs&) {
   if (auto removed = spd_.remove(request.policy); !removed) return removed.failure();
+  if (!spd_.has(request.policy.reqid)) drop_waiting(request.policy.reqid);
   return done{};
 }
 
@@ -141,6 +145,9 @@ data_plane::reply esp_processor::perform(flush&&, instant, outputs&) {
   sad_.clear();
   spd_.clear();
   larval_packet_count_ = 0;
+  drops_[static_cast<std::size_t>(drop_reason::no_outbound_sa)] += waiting_packet_count_;
+  waiting_.clear();
+  waiting_packet_count_ = 0;
   return done{};
 }
 
@@ -158,21 +165,67 @@ status esp_processor::set_sequence(const sa_id& id, std::uint64_t sequence) {
 // --- outbound ------------------------------------------------------------------------------------
 
 void esp_processor::on_inner_packet(bytes_view octets, instant now, outputs& out) {
+  drop_stale(now);
   auto packet = parse_ip_packet(octets);
   if (!packet) return count_drop(drop_reason::malformed);
   auto* entry = spd_.find(*packet);
   if (!entry) return count_drop(drop_reason::no_policy);
   auto* sa = sad_.outbound_of(entry->policy.reqid);
-  if (!sa) return acquire(*entry, *packet, now, out);
+  if (!sa) return acquire(*entry, *packet, octets.first(packet->size), now, out);
   send(*sa, *packet, octets.first(packet->size), now, out);
 }
 
-void esp_processor::acquire(spd_entry& entry, const ip_packet& packet, instant now, outputs& out) {
-  count_drop(drop_reason::no_outbound_sa);
+// The oldest are kept, as for a larval SA: see queue_for.
+void esp_processor::acquire(spd_entry& entry, const ip_packet& packet, bytes_view octets,
+                            instant now, outputs& out) {
+  auto& waiting = waiting_[entry.policy.reqid];
+  if (waiting.packets.size() >= limits::acquire_queue_packets_max ||
+      waiting_packet_count_ >= limits::acquire_packets_total_max) {
+    count_drop(drop_reason::acquire_queue_full);
+  } else {
+    if (waiting.packets.empty()) waiting.since = now;
+    if (waiting_packet_count_++ == 0) oldest_waiting_ = now;
+    waiting.packets.push_back(to_bytes(octets));
+  }
   if (entry.acquired && now - *entry.acquired < acquire_interval) return;
   entry.acquired = now;
   out.events.emplace_back(
       sa_acquired{entry.policy.reqid, source_selector(packet), destination_selector(packet)});
+}
+
+// Each is asked about anew: policies may have changed since it came.
+void esp_processor::release_waiting(std::uint32_t reqid, instant now, outputs& out) {
+  auto at = waiting_.find(reqid);
+  if (at == waiting_.end()) return;
+  auto packets = std::move(at->second.packets);
+  waiting_.erase(at);
+  waiting_packet_count_ -= packets.size();
+  for (auto& one : packets) {
+    auto sent = out.esp.size();
+    on_inner_packet(one, now, out);
+    if (out.esp.size() != sent) out.released.push_back(std::move(one));
+  }
+}
+
+void esp_processor::drop_waiting(std::uint32_t reqid) {
+  auto at = waiting_.find(reqid);
+  if (at == waiting_.end()) return;
+  waiting_packet_count_ -= at->second.packets.size();
+  drops_[static_cast<std::size_t>(drop_reason::no_outbound_sa)] += at->second.packets.size();
+  waiting_.erase(at);
+}
+
+void esp_processor::drop_stale(instant now) {
+  if (waiting_packet_count_ == 0 || now - oldest_waiting_ < acquire_wait_max) return;
+  oldest_waiting_ = now;
+  std::vector<std::uint32_t> stale;
+  for (const auto& [reqid, one] : waiting_) {
+    if (now - one.since >= acquire_wait_max)
+      stale.push_back(reqid);
+    else
+      oldest_waiting_ = std::min(oldest_waiting_, one.since);
+  }
+  for (auto reqid : stale) drop_waiting(reqid);
 }
 
 void esp_processor::send(esp_sa& sa, const ip_packet& inner, bytes_view octets, instant now,

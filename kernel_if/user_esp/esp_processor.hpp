@@ -4,6 +4,9 @@
 // Outbound: inner packet -> SPD -> newest outbound SA of the reqid -> ESP packet for UDP.
 // Inbound: ESP packet -> SA by SPI (larval: queued) -> window -> open -> window -> selectors ->
 // inner packet. ESP in UDP only (RFC 3948): the caller owns the sockets.
+// A policy without an SA asks for one (sa_acquired); its packets wait, in order, and leave when the
+// outbound SA is installed. They are dropped and counted when the policy goes, or after a minute.
+// They are plaintext of users: nothing of them is logged.
 //
 // Transport mode: the IP header is taken off and made anew at the other end from the SA's
 // encapsulation endpoints; IPv4 options do not survive. Checksums of TCP, UDP and ICMPv6 are
@@ -12,6 +15,7 @@
 #pragma once
 
 #include <array>
+#include <unordered_map>
 
 #include "core/base/limits.hpp"
 #include "kernel_if/user_esp/reused_list.hpp"
@@ -32,7 +36,8 @@ namespace imago::kernel_if::user_esp {
   X(selector_mismatched, "the inner packet does not fit the SA's selectors")             \
   X(lifetime_over, "the SA is at its hard limit")                                        \
   X(no_policy, "no policy wants the packet")                                             \
-  X(no_outbound_sa, "the policy has no SA yet")                                          \
+  X(no_outbound_sa, "the policy got no SA in time, or went")                             \
+  X(acquire_queue_full, "too many packets wait for an SA; the newest is dropped")        \
   X(unsupported, "a fragment in transport mode")                                         \
   X(queue_full, "the queue before user-space ESP is full")                               \
   X(not_written, "the device did not take the packet")
@@ -59,10 +64,13 @@ struct outputs {
   reused_list<esp_output> esp;
   reused_list<bytes> inner;
   std::vector<data_plane::event> events;
+  // For observers: what had waited for an SA and is now the first of `esp`, in the same order.
+  std::vector<bytes> released;
   void clear() {
     esp.clear();
     inner.clear();
     events.clear();
+    released.clear();
   }
 };
 
@@ -89,6 +97,7 @@ class esp_processor {
   std::size_t sa_count() const { return sad_.mature_count(); }
   std::size_t larval_count() const { return sad_.larval_count(); }
   std::size_t policy_count() const { return spd_.size(); }
+  std::size_t waiting_count() const { return waiting_packet_count_; }  // for an outbound SA
 
  private:
   data_plane::reply perform(data_plane::allocate_spi&& request, instant now, outputs& out);
@@ -110,14 +119,28 @@ class esp_processor {
                  bytes_view packet);
   void account(esp_sa& sa, std::size_t octets, instant now, outputs& out);
   void send(esp_sa& sa, const ip_packet& inner, bytes_view octets, instant now, outputs& out);
-  void acquire(spd_entry& entry, const ip_packet& packet, instant now, outputs& out);
+  // Keeps `octets`, and asks for an SA unless that was done just now.
+  void acquire(spd_entry& entry, const ip_packet& packet, bytes_view octets, instant now,
+               outputs& out);
+  void release_waiting(std::uint32_t reqid, instant now, outputs& out);
+  void drop_waiting(std::uint32_t reqid);
+  void drop_stale(instant now);
+
+  // Packets without an outbound SA, of one reqid.
+  struct waiting_packets {
+    instant since;  // the first of them
+    std::vector<bytes> packets;
+  };
 
   random_source& random_;
   sad sad_;
   spd spd_;
   drop_counters drops_{};
-  std::size_t larval_packet_count_ = 0;  // over all larval SAs
-  bytes opened_;                         // the payload of the packet at hand
+  std::size_t larval_packet_count_ = 0;                         // over all larval SAs
+  std::unordered_map<std::uint32_t, waiting_packets> waiting_;  // by reqid
+  std::size_t waiting_packet_count_ = 0;
+  instant oldest_waiting_;  // not later than the oldest of them
+  bytes opened_;            // the payload of the packet at hand
 };
 
 }  // namespace imago::kernel_if::user_esp

@@ -90,30 +90,37 @@ void spd::index(spd_entry& entry, bool adds) {
   }
 }
 
+spd::entries_of_reqids::iterator spd::find_same(const data_plane::policy& policy) {
+  auto [at, last] = by_reqid_.equal_range(policy.reqid);
+  at = std::find_if(at, last, [&](const auto& one) { return one.second->policy == policy; });
+  return at == last ? by_reqid_.end() : at;
+}
+
 void spd::add(const data_plane::policy& policy) {
-  for (auto& entry : entries_) {
-    if (entry.policy == policy) {
-      ++entry.count;
-      return;
-    }
+  if (auto there = find_same(policy); there != by_reqid_.end()) {
+    ++there->second->count;
+    return;
   }
   entries_.push_back({policy, 1, narrowness_of(policy), ++installed_count_, std::nullopt});
+  by_reqid_.emplace(policy.reqid, std::prev(entries_.end()));
   index(entries_.back(), true);
 }
 
 status spd::remove(const data_plane::policy& policy) {
-  auto at = std::find_if(entries_.begin(), entries_.end(),
-                         [&](const spd_entry& entry) { return entry.policy == policy; });
-  if (at == entries_.end()) return {errc::not_found, "policy " + text_of(policy.remote_selectors)};
-  if (--at->count > 0) return {};
-  index(*at, false);
-  entries_.erase(at);
+  auto at = find_same(policy);
+  if (at == by_reqid_.end()) return {errc::not_found, "policy " + text_of(policy.remote_selectors)};
+  auto entry = at->second;
+  if (--entry->count > 0) return {};
+  index(*entry, false);
+  by_reqid_.erase(at);
+  entries_.erase(entry);
   return {};
 }
 
 void spd::clear() {
   general_.clear();
   by_host_.clear();
+  by_reqid_.clear();
   entries_.clear();
 }
 

@@ -33,12 +33,17 @@ class spd {
   // The entry for a packet that leaves; null if there is none.
   spd_entry* find(const ip_packet& packet);
   std::size_t size() const { return entries_.size(); }
+  bool has(std::uint32_t reqid) const { return by_reqid_.count(reqid) != 0; }
 
  private:
   using ranked = std::vector<spd_entry*>;  // best first
+  using entries = std::list<spd_entry>;    // addresses stay
+  using entries_of_reqids = std::unordered_multimap<std::uint32_t, entries::iterator>;
   void index(spd_entry& entry, bool adds);
+  entries_of_reqids::iterator find_same(const data_plane::policy& policy);
 
-  std::list<spd_entry> entries_;  // addresses stay
+  entries entries_;
+  entries_of_reqids by_reqid_;
   ranked general_;
   std::unordered_map<ip_address, ranked> by_host_;
   std::uint64_t installed_count_ = 0;

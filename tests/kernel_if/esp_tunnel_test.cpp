@@ -251,10 +251,106 @@ TEST_CASE("acquire: a policy without an SA asks once, and again only after a whi
   CHECK(a.out.events.empty());
   CHECK(way.seal(hello(), second(15)).empty());
   CHECK(events_of<data_plane::sa_acquired>(a.out).size() == 1);
-  CHECK(a.processor.drops(drop_reason::no_outbound_sa) == 3);
   auto spi = way.allocate();
   REQUIRE(way.install_outbound(spi, false).has_value());
   CHECK_FALSE(way.seal(hello(), second(16)).empty());
+}
+
+TEST_CASE("acquire: packets wait for their SA and leave in their order when it is there") {
+  one_way way;
+  auto& a = way.a;
+  REQUIRE(a.carry_out(data_plane::install_policy{policy_between(way.how, a, way.b)}).has_value());
+  for (std::uint16_t number = 0; number < 5; ++number)
+    CHECK(way.seal(hello(number), second(10 + number)).empty());
+  CHECK(a.processor.waiting_count() == 5);
+  auto spi = way.allocate();
+  REQUIRE(way.install_inbound(spi).has_value());
+  a.out.clear();
+  REQUIRE(way.install_outbound(spi, false).has_value());
+  CHECK(a.processor.waiting_count() == 0);
+  REQUIRE(a.out.esp.size() == 5);
+  REQUIRE(a.out.released.size() == 5);
+  std::vector<bytes> packets;
+  for (const auto& one : a.out.esp) packets.push_back(one.packet);
+  for (std::uint16_t number = 0; number < 5; ++number)
+    CHECK(to_hex(way.open(packets[number])) == to_hex(hello(number)));
+  for (auto one : a.processor.drops()) CHECK(one == 0);
+}
+
+TEST_CASE("acquire: so many packets wait and no more, for one policy and for all") {
+  one_way way;
+  auto& a = way.a;
+  auto policy = policy_between(way.how, a, way.b);
+  auto add = [&](std::uint32_t reqid) {
+    policy.reqid = reqid;
+    policy.remote_selectors = net("10.2." + std::to_string(reqid) + ".0/24");
+    REQUIRE(a.carry_out(data_plane::install_policy{policy}).has_value());
+  };
+  auto send_to = [&](std::uint32_t reqid) {
+    auto to = at("10.2." + std::to_string(reqid) + ".9");
+    CHECK(way.seal(udp_packet({at("10.1.0.5"), 1}, {to, 2}, "x"), second(10)).empty());
+  };
+  add(1);
+  for (std::size_t count = 0; count < limits::acquire_queue_packets_max + 7; ++count) send_to(1);
+  CHECK(a.processor.waiting_count() == limits::acquire_queue_packets_max);
+  CHECK(a.processor.drops(drop_reason::acquire_queue_full) == 7);
+  for (std::uint32_t reqid = 2; reqid <= 50; ++reqid) {
+    add(reqid);
+    for (std::size_t count = 0; count < limits::acquire_queue_packets_max; ++count) send_to(reqid);
+  }
+  CHECK(a.processor.waiting_count() == limits::acquire_packets_total_max);
+  REQUIRE(a.carry_out(data_plane::flush{}).has_value());
+  CHECK(a.processor.waiting_count() == 0);
+  CHECK(a.processor.drops(drop_reason::no_outbound_sa) == limits::acquire_packets_total_max);
+}
+
+TEST_CASE("acquire: what waits is dropped and counted when the policy goes, or after a minute") {
+  one_way way;
+  auto& a = way.a;
+  auto policy = policy_between(way.how, a, way.b);
+  // Twice: a trap, and the same of a Child SA.
+  REQUIRE(a.carry_out(data_plane::install_policy{policy}).has_value());
+  REQUIRE(a.carry_out(data_plane::install_policy{policy}).has_value());
+  CHECK(way.seal(hello(), second(10)).empty());
+  CHECK(way.seal(hello(), second(20)).empty());
+  REQUIRE(a.carry_out(data_plane::remove_policy{policy}, second(21)).has_value());
+  CHECK(a.processor.waiting_count() == 2);
+  REQUIRE(a.carry_out(data_plane::remove_policy{policy}, second(21)).has_value());
+  CHECK(a.processor.waiting_count() == 0);
+  CHECK(a.processor.drops(drop_reason::no_outbound_sa) == 2);
+  // An hour later an SA comes at last: nothing so old leaves on it.
+  REQUIRE(a.carry_out(data_plane::install_policy{policy}, second(30)).has_value());
+  CHECK(way.seal(hello(), second(31)).empty());
+  CHECK(way.seal(hello(), second(90)).empty());
+  CHECK(a.processor.waiting_count() == 2);
+  auto spi = way.allocate();
+  auto sa = parameters(way.how, direction::outbound, a, way.b, spi);
+  a.out.clear();
+  REQUIRE(a.carry_out(data_plane::install_sa{std::move(sa), {}}, second(3600)).has_value());
+  CHECK(a.out.esp.size() == 0);
+  CHECK(a.processor.waiting_count() == 0);
+  CHECK(a.processor.drops(drop_reason::no_outbound_sa) == 4);
+}
+
+TEST_CASE("acquire: what waited is asked about anew, since policies may have changed") {
+  one_way way;
+  auto& a = way.a;
+  auto wide = policy_between(way.how, a, way.b);
+  REQUIRE(a.carry_out(data_plane::install_policy{wide}).has_value());
+  CHECK(way.seal(hello(), second(10)).empty());
+  auto narrow = wide;  // of another connection, for this host
+  narrow.reqid = 8;
+  narrow.remote_selectors = net("10.2.0.9/32");
+  REQUIRE(a.carry_out(data_plane::install_policy{narrow}, second(11)).has_value());
+  auto spi = way.allocate();
+  a.out.clear();
+  auto sa = parameters(way.how, direction::outbound, a, way.b, spi);
+  REQUIRE(a.carry_out(data_plane::install_sa{std::move(sa), {}}, second(12)).has_value());
+  CHECK(a.out.esp.size() == 0);
+  CHECK(a.processor.waiting_count() == 1);
+  auto asked = events_of<data_plane::sa_acquired>(a.out);
+  REQUIRE(asked.size() == 1);
+  CHECK(asked[0].reqid == 8);
 }
 
 TEST_CASE("peer moved: told once per new place, only by an authentic packet that is the newest") {

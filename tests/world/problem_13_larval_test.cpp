@@ -7,6 +7,7 @@
 #include "tests/world/fleet.hpp"
 #include "tests/world/hosts.hpp"
 #include "world/invariants.hpp"
+#include "world/scenarios.hpp"
 
 using namespace imago;
 using namespace imago::testing;
@@ -16,9 +17,11 @@ using kernel_if::fault_action;
 
 namespace {
 
-std::unique_ptr<imago::world::world> esp_pair() {
+std::unique_ptr<imago::world::world> esp_pair(
+    config::start_action of_a = config::start_action::none) {
   auto in = std::make_unique<imago::world::world>();
   auto both = shared_key_ends();
+  both.a.child().start_action = of_a;
   for (bool is_a : {true, false}) {
     auto made = host_of(is_a ? "a" : "b", is_a ? both.a : both.b);
     made.data_plane = data_plane_kind::user_esp;
@@ -78,6 +81,45 @@ TEST_CASE("problem 13: ESP that overtakes the response waits in the larval SA, a
     (void)in->run_until_quiet();
     CHECK(a.received_inner.size() == kept + 1);
     CHECK(b.received_inner.size() == 1);
+  }
+}
+
+TEST_CASE(
+    "problem 13: packets that meet a trap of user-space ESP wait for its SA, in their order") {
+  constexpr std::size_t count = 20;
+  auto packet = [](std::size_t number) {
+    return inner_packet("10.1.0.1", "10.2.0.1", static_cast<std::uint16_t>(number));
+  };
+  for (bool peer_answers : {true, false}) {
+    CAPTURE(peer_answers);
+    auto in = esp_pair(config::start_action::trap);
+    invariants watch{*in};
+    auto& a = *in->hosts()[0];
+    auto& b = *in->hosts()[1];
+    const auto& processor = a.esp()->processor();
+    in->net.set_up(b.number(), peer_answers);
+    for (std::size_t number = 0; number < count; ++number)
+      CHECK_FALSE(a.send_inner(packet(number)));
+    CHECK(processor.waiting_count() == count);
+    in->advance(50s);
+    if (peer_answers) {
+      REQUIRE(b.received_inner.size() == count);
+      for (std::size_t number = 0; number < count; ++number)
+        CHECK(b.received_inner[number] == packet(number));
+    } else {
+      // Nobody came. What is sent a minute later finds those before it too old.
+      CHECK(processor.waiting_count() == count);
+      in->advance(20s);
+      CHECK_FALSE(a.send_inner(packet(count)));
+      CHECK(processor.waiting_count() == 1);
+      CHECK(processor.drops(kernel_if::user_esp::drop_reason::no_outbound_sa) == count);
+      CHECK(b.received_inner.empty());
+    }
+    CHECK(processor.waiting_count() == (peer_answers ? 0 : 1));
+    uninstall_all(*in);
+    in->advance(1s);
+    CHECK(processor.waiting_count() == 0);
+    if (watch.violated()) FAIL_CHECK(*watch.violated());
   }
 }
 

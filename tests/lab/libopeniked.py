@@ -20,6 +20,7 @@ class OpenikedPeer(Daemon):
     # It leaves unanswered the Delete of an IKE SA that it began and Imago has rekeyed; so Imago lists that one until it
     # has sent it often enough.
     ANSWERS_ALL_DELETES = False
+    FORGETS = "sa_free: reload"  # what its log says of an IKE SA that came before it had read its configuration
     LIFETIMES = "ikelifetime 50 lifetime 25"
 
     def __init__(self, lab, case, credentials):

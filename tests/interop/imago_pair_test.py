@@ -16,7 +16,7 @@ from libtraffic import Flood, Wire
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 
-from libprograms import KEPT_MOST, thread_states  # noqa: E402
+from libprograms import KEPT_MOST, run, thread_states, wait_until  # noqa: E402
 
 HOSTS = {"local_ts": "dynamic", "remote_ts": "dynamic", "child": "mode = transport"}
 
@@ -167,6 +167,20 @@ class Traffic(ImagoPair):
     def test_a_wide_replay_window(self):
         self.up(child="replay_window = 1024")
         self.flood_and_rekey(None, {"ESP in IPv4", "IKE in IPv4"}, who=("west",))
+        self.finish()
+
+    def test_what_meets_a_trap_waits_for_its_sa(self):
+        """The packet that asks for the SA is the first that leaves on it. Of ping, one lost packet fails."""
+        self.pair(west={"child": "start_action = trap"})
+        wait_until(lambda: "net" in self.west.swanctl("--list-pols").stdout, "the trap is installed")
+        run(*self.lab.inside("west", "ping", "-n", "-q", "-c", "1", "-W", "10", "-I", INSIDE[4]["west"], INSIDE[4]["east"]))
+        self.assert_tunnel()
+        self.finish()
+
+    def test_a_start_action_needs_no_command(self):
+        self.pair(west={"child": "start_action = start"})
+        wait_until(lambda: self.west.installed(), "the Child SA is up")
+        self.assert_tunnel()
         self.finish()
 
     def test_lifetime_in_packets_starts_a_rekey(self):

@@ -5,6 +5,7 @@
 
 #include "actors/demux.hpp"
 #include "actors/engine_actor.hpp"
+#include "actors/front_door.hpp"
 #include "actors/kernel.hpp"
 #include "actors/uplinks.hpp"
 
@@ -50,6 +51,7 @@ services_ptr make_services(const engine_options& options, std::size_t timer_shar
   remember_reqids(*shared->numbers);
   shared->certificates = std::make_shared<crypto::certificate_cache>();
   shared->digests = std::make_shared<ikev2::digest_tally>();
+  shared->door = std::make_shared<front_door>(*shared->library, *shared->library);
   shared->options = options;
   return shared;
 }

@@ -1,5 +1,6 @@
 #include "actors/control_channel.hpp"
 
+#include <array>
 #include <cerrno>
 
 #include <sys/eventfd.h>
@@ -37,6 +38,25 @@ void control_channel::push(bytes octets) {
   queue_.push_back(std::move(octets));
 }
 
+bool control_channel::must_call() {
+  if (is_held_back_ && size_ < limits::control_burst) return false;
+  return !std::exchange(is_called_, true);
+}
+
+void control_channel::hold_back() {
+  std::lock_guard guard{mutex_};
+  is_held_back_ = true;
+}
+
+void control_channel::let_go() {
+  {
+    std::lock_guard guard{mutex_};
+    is_held_back_ = false;
+    if (queue_.empty() || !must_call()) return;
+  }
+  waker_->call(client_);
+}
+
 void control_channel::send(const vici::packet& packet) {
   auto octets = vici::encode_packet(packet);
   if (!octets) {
@@ -56,7 +76,7 @@ void control_channel::send(const vici::packet& packet) {
     } else {
       push(std::move(*octets));
     }
-    if (std::exchange(is_called_, true)) return;
+    if (!must_call()) return;
   }
   waker_->call(client_);
 }
@@ -70,7 +90,7 @@ void control_channel::send_if_it_reads(const vici::packet& packet) {
       return;
     }
     push(std::move(*octets));
-    if (std::exchange(is_called_, true)) return;
+    if (!must_call()) return;
   }
   waker_->call(client_);
 }
@@ -91,7 +111,7 @@ void control_channel::request_answered() {
   {
     std::lock_guard guard{mutex_};
     --requests_;
-    if (std::exchange(is_called_, true)) return;
+    if (!must_call()) return;
   }
   waker_->call(client_);
 }
@@ -133,19 +153,30 @@ control_channel::flushed control_channel::flush(int fd) {
   if (is_over_) return flushed::failed;
   if (is_frozen_) return flushed::everything;  // that there is to write now
   while (!queue_.empty()) {
-    const auto& front = queue_.front();
-    auto count = ::send(fd, front.data() + sent_of_front_, front.size() - sent_of_front_,
-                        MSG_NOSIGNAL | MSG_DONTWAIT);
+    auto count = send_some(fd);
     if (count < 0 && errno == EINTR) continue;
     if (count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return flushed::not_everything;
     if (count < 0) return flushed::failed;
-    sent_of_front_ += static_cast<std::size_t>(count);
     size_ -= static_cast<std::size_t>(count);
-    if (sent_of_front_ < front.size()) continue;
-    queue_.pop_front();
-    sent_of_front_ = 0;
+    sent_of_front_ += static_cast<std::size_t>(count);
+    for (; !queue_.empty() && sent_of_front_ >= queue_.front().size(); queue_.pop_front())
+      sent_of_front_ -= queue_.front().size();
   }
   return flushed::everything;
+}
+
+// Many packets with one system call.
+ssize_t control_channel::send_some(int fd) {
+  std::array<iovec, 64> pieces;
+  std::size_t count = 0;
+  for (auto at = queue_.begin(); at != queue_.end() && count < pieces.size(); ++at, ++count)
+    pieces[count] = {at->data(), at->size()};
+  pieces[0].iov_base = queue_.front().data() + sent_of_front_;
+  pieces[0].iov_len -= sent_of_front_;
+  msghdr message{};
+  message.msg_iov = pieces.data();
+  message.msg_iovlen = count;
+  return ::sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 bool control_channel::take_drained() {

@@ -8,6 +8,8 @@
 #include <mutex>
 #include <vector>
 
+#include <sys/types.h>
+
 #include "core/vici/message.hpp"
 
 namespace imago::actors {
@@ -39,6 +41,9 @@ class control_channel {
   // --- any thread ---
   // A response, or an event that belongs to one. Too much of it ends the client.
   void send(const vici::packet& packet);
+  // While more is to come at once, the I/O thread is called for a good deal only, not for each.
+  void hold_back();
+  void let_go();
   // An event that the client can live without: dropped and counted when it does not read.
   void send_if_it_reads(const vici::packet& packet);
   // So much waits that a stream of events had better wait, too. Then, and only then, the actor gets
@@ -61,7 +66,9 @@ class control_channel {
   bool take_drained();
 
  private:
-  void push(bytes octets);  // mutex_ is held
+  void push(bytes octets);    // mutex_ is held
+  bool must_call();           // the same
+  ssize_t send_some(int fd);  // the same; not of nothing
 
   const std::uint64_t client_;
   const std::shared_ptr<control_waker> waker_;
@@ -75,6 +82,7 @@ class control_channel {
   bool is_over_ = false;  // too much waited, or its actor ended
   bool is_frozen_ = false;
   bool is_called_ = false;  // the I/O thread knows already
+  bool is_held_back_ = false;
 };
 using control_channel_ptr = std::shared_ptr<control_channel>;
 

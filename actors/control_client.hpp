@@ -77,6 +77,17 @@ class control_client final : public actor_base {
   // An event of the running command; nothing if the client did not register it.
   void stream(std::string_view event, vici::message message);
   bool should_wait() { return channel_->should_wait(); }  // then on_drained follows
+  // As long as it lives, the events streamed leave together.
+  class burst {
+   public:
+    explicit burst(control_client& of) : channel_{of.channel_} { channel_->hold_back(); }
+    ~burst() { channel_->let_go(); }
+    burst(const burst&) = delete;
+    burst& operator=(const burst&) = delete;
+
+   private:
+    control_channel_ptr channel_;
+  };
   void arm_timer(duration delay) { timer_.arm(address(), delay); }
   void cancel_timer() { timer_.cancel(); }
   // Streams facts as control-log until the command is answered.

@@ -23,6 +23,7 @@ class stream_command final : public control_command {
 
   void begin() override { on_drained(); }
   void on_drained() override {
+    control_client::burst together{client_};
     while (!client_.should_wait()) {
       auto message = next_();
       if (!message) return client_.answer({});
@@ -110,6 +111,7 @@ class list_sas_command final : public control_command {
   // Goes on until it has to wait, for counters or for the client.
   void advance() {
     if (!questions_.empty()) return;
+    control_client::burst together{client_};
     while (begun_ < list_.size()) {
       if (begun_ == end_ && ask_for_batch()) return;
       if (client_.should_wait()) return;
@@ -163,6 +165,7 @@ class list_policies_command final : public control_command {
     on_drained();
   }
   void on_drained() override {
+    control_client::burst together{client_};
     for (; told_ < waiting_.size(); ++told_) {
       if (client_.should_wait()) return;
       const auto& one = waiting_[told_];

@@ -1,11 +1,13 @@
 #include "actors/crypto_pool.hpp"
 
 #include <algorithm>
+#include <latch>
 
 #include <caf/actor_cast.hpp>
 #include <caf/actor_control_block.hpp>
 #include <caf/make_message.hpp>
 #include <caf/message_id.hpp>
+#include <sys/resource.h>
 
 namespace imago::actors {
 
@@ -41,44 +43,76 @@ crypto_counters crypto_bench::counters(std::size_t waiting) const {
   return {done_, skipped_, late_, shed_, waiting};
 }
 
+namespace {
+
+// Milliseconds of computing must not delay a message: on Linux this is the calling thread's own.
+// May fail: then it does not give way.
+void give_way() { (void)!::setpriority(PRIO_PROCESS, 0, ::getpriority(PRIO_PROCESS, 0) + 5); }
+
+}  // namespace
+
 thread_crypto_pool::thread_crypto_pool(std::size_t thread_count, job_runner run,
                                        std::size_t queue_max)
     : bench_{std::move(run)}, queue_max_{queue_max} {
-  threads_.reserve(std::max<std::size_t>(thread_count, 1));
-  while (threads_.size() < threads_.capacity()) threads_.emplace_back([this] { work(); });
+  thread_count = std::max<std::size_t>(thread_count, 1);
+  std::latch started{static_cast<std::ptrdiff_t>(thread_count)};
+  for (std::size_t index = 0; index < thread_count; ++index)
+    threads_.emplace_back([this, &started] {
+      give_way();
+      started.count_down();
+      work();
+    });
+  started.wait();  // a sandbox, later, need not allow it
+}
+
+thread_crypto_pool::~thread_crypto_pool() { stop(); }
+
+void thread_crypto_pool::lend_brief_jobs(caf::scheduler::abstract_coordinator& scheduler) {
+  std::lock_guard guard{mutex_};
+  errand_ = caf::make_counted<errand>(errand_rank::soon, [this] { do_brief_job(); });
+  scheduler_ = &scheduler;
 }
 
 bool thread_crypto_pool::submit(crypto_task task) {
+  auto is_brief = crypto::is_brief(task.job);
   {
     std::lock_guard guard{mutex_};
-    if (stopping_ || queue_.size() >= queue_max_) {
+    is_brief = is_brief && errand_;
+    auto& queue = (is_brief ? brief_ : long_).tasks;
+    if (stopping_ || queue.size() >= queue_max_) {
       bench_.count_shed();
       return false;
     }
     task.submitted_at = std::chrono::steady_clock::now();
-    queue_.push_back(std::move(task));
+    queue.push_back(std::move(task));
   }
-  wakeup_.notify_one();
+  if (is_brief) {
+    do_errand(*scheduler_, errand_);
+  } else {
+    wakeup_.notify_one();
+  }
   return true;
 }
 
 crypto_counters thread_crypto_pool::counters() const {
   std::lock_guard guard{mutex_};
-  return bench_.counters(queue_.size());
+  return bench_.counters(long_.tasks.size() + brief_.tasks.size());
 }
 
 duration thread_crypto_pool::backlog() const {
-  return duration{last_wait_.load(std::memory_order_relaxed)};
+  return duration{std::max(long_.last_wait.load(std::memory_order_relaxed),
+                           brief_.last_wait.load(std::memory_order_relaxed))};
 }
 
 void thread_crypto_pool::stop() {
-  std::deque<crypto_task> dropped;
+  std::deque<crypto_task> dropped, dropped_brief;
   {
     std::lock_guard guard{mutex_};
     stopping_ = true;
-    dropped.swap(queue_);
+    dropped.swap(long_.tasks);
+    dropped_brief.swap(brief_.tasks);
   }
-  bench_.count_shed(dropped.size());
+  bench_.count_shed(dropped.size() + dropped_brief.size());
   wakeup_.notify_all();
   for (auto& thread : threads_) thread.join();
   threads_.clear();
@@ -87,17 +121,30 @@ void thread_crypto_pool::stop() {
 void thread_crypto_pool::work() {
   for (;;) {
     std::unique_lock guard{mutex_};
-    wakeup_.wait(guard, [this] { return stopping_ || !queue_.empty(); });
+    wakeup_.wait(guard, [this] { return stopping_ || !long_.tasks.empty(); });
     if (stopping_) return;
-    auto task = std::move(queue_.front());
-    queue_.pop_front();
-    auto waited = queue_.empty() ? std::chrono::steady_clock::duration{}
-                                 : std::chrono::steady_clock::now() - task.submitted_at;
-    last_wait_.store(std::chrono::duration_cast<duration>(waited).count(),
-                     std::memory_order_relaxed);
+    auto task = long_.take_oldest();
     guard.unlock();
     bench_.perform(std::move(task));
   }
+}
+
+void thread_crypto_pool::do_brief_job() {
+  std::unique_lock guard{mutex_};
+  if (brief_.tasks.empty()) return;  // stopped meanwhile
+  auto task = brief_.take_oldest();
+  guard.unlock();
+  bench_.perform(std::move(task));
+}
+
+// The pool's lock is held.
+crypto_task thread_crypto_pool::task_queue::take_oldest() {
+  auto task = std::move(tasks.front());
+  tasks.pop_front();
+  auto waited = tasks.empty() ? std::chrono::steady_clock::duration{}
+                              : std::chrono::steady_clock::now() - task.submitted_at;
+  last_wait.store(std::chrono::duration_cast<duration>(waited).count(), std::memory_order_relaxed);
+  return task;
 }
 
 bool inline_crypto_executor::submit(crypto_task task) {

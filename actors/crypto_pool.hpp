@@ -1,5 +1,7 @@
 // Where crypto jobs run. An actor submits a task and goes on with its other messages; the result
 // comes back as the message `job_done`, unless the actor is gone: then it is wiped where it is.
+// Brief jobs run on the scheduler's threads when those have nothing else to do, which saves two
+// switches of threads each; long ones on threads of their own (decision 0015).
 #pragma once
 
 #include <atomic>
@@ -16,6 +18,7 @@
 #include <caf/actor_addr.hpp>
 #include <caf/allowed_unsafe_message_type.hpp>
 
+#include "actors/errand.hpp"
 #include "actors/owned.hpp"
 #include "core/base/limits.hpp"
 #include "core/crypto/job.hpp"
@@ -61,7 +64,8 @@ class crypto_executor {
   // False if the queue is full or stopped: the task is dropped, wiped and counted as shed.
   virtual bool submit(crypto_task task) = 0;
   virtual crypto_counters counters() const = 0;
-  // How long the last job that began had to wait; 0 if none waits now. Cheap.
+  // How long the last job that began had to wait, brief or long, whichever waited longer; 0 if none
+  // waited behind it. Cheap.
   virtual duration backlog() const { return {}; }
 };
 
@@ -82,14 +86,18 @@ class crypto_bench {
   std::atomic<std::uint64_t> done_{0}, skipped_{0}, late_{0}, shed_{0};
 };
 
-// Fixed threads, one bounded queue, first come first served.
+// Fixed threads, a bounded queue, first come first served; and one more such queue for brief jobs.
 class thread_crypto_pool final : public crypto_executor {
  public:
   thread_crypto_pool(std::size_t thread_count, job_runner run,
                      std::size_t queue_max = limits::crypto_queue_max);
-  ~thread_crypto_pool() override { stop(); }
+  ~thread_crypto_pool() override;
   thread_crypto_pool(const thread_crypto_pool&) = delete;
   thread_crypto_pool& operator=(const thread_crypto_pool&) = delete;
+
+  // From now on brief jobs (crypto::is_brief) are errands of that scheduler's threads. It must do
+  // scheduler_policy's errands, and end before this object does.
+  void lend_brief_jobs(caf::scheduler::abstract_coordinator& scheduler);
 
   bool submit(crypto_task task) override;
   crypto_counters counters() const override;
@@ -98,15 +106,23 @@ class thread_crypto_pool final : public crypto_executor {
   void stop();
 
  private:
+  struct task_queue {
+    std::deque<crypto_task> tasks;
+    std::atomic<duration::rep> last_wait{0};  // of the last task taken; 0: it was the only one
+    crypto_task take_oldest();
+  };
   void work();
+  void do_brief_job();
 
   crypto_bench bench_;
   const std::size_t queue_max_;
   mutable std::mutex mutex_;
   std::condition_variable wakeup_;
-  std::deque<crypto_task> queue_;
-  std::atomic<duration::rep> last_wait_{0};  // of the last job begun; 0: the queue was empty
+  task_queue long_;
+  task_queue brief_;  // an errand waits for each
   bool stopping_ = false;
+  errand_ptr errand_;  // null: no scheduler's threads
+  caf::scheduler::abstract_coordinator* scheduler_ = nullptr;
   std::vector<std::thread> threads_;
 };
 

@@ -1,6 +1,8 @@
 #include "actors/demux.hpp"
 
+#include "actors/front_door.hpp"
 #include "actors/ike_sa.hpp"
+#include "actors/packets.hpp"
 #include "core/base/limits.hpp"
 #include "core/ikev2/exchanges/common.hpp"
 
@@ -22,7 +24,8 @@ caf::behavior demux::make_behavior() {
     for (auto spi : at->second) forget(spi);
     spis_of_.erase(at);
   });
-  return handled_by([this](const receive_packet& received) { on_packet(received); },
+  return handled_by([this](const receive_packet& received) { on_packet(received.what); },
+                    [this](const admit_new_peers&) { admit_new_peers_waiting(); },
                     [this](const register_spi& registration) {
                       auto& slot = by_spi_[registration.own_spi];
                       if (slot.ike_sa) return;  // known from its birth
@@ -107,14 +110,21 @@ void demux::drop(const char* why, const packet& what) {
   });
 }
 
-void demux::on_packet(const receive_packet& received) {
-  const auto& what = *received.what;
+void demux::admit_new_peers_waiting() {
+  auto& door = *shared_->door;
+  for (const auto& one : door.take(shared_->time->now(), limits::new_peers_in_a_row_max))
+    on_packet(one);
+  door.taken();
+}
+
+void demux::on_packet(const packet_ptr& received) {
+  const auto& what = *received;
   auto header = wire::parse_header(what.octets);
   if (!header) return drop("malformed header", what);
   if (header->version >> 4 > 2) {
     // §2.5: a higher major version is answered, never another answer.
     if (!header->is_response)
-      answer_unprotected(*shared_, what, *header,
+      answer_unprotected(*shared_, what.local, what.remote, *header,
                          ikev2::make_notify(notify_type::invalid_major_version));
     return drop("major version", what);
   }
@@ -122,11 +132,11 @@ void demux::on_packet(const receive_packet& received) {
   if (header->initiator_spi == 0) return drop("initiator SPI 0", what);
   bool is_first = header->exchange == exchange_type::ike_sa_init && header->from_initiator &&
                   !header->is_response && header->responder_spi == 0;
-  if (is_first) return reception_.on_request(received.what, *header);
+  if (is_first) return reception_.on_request(received, *header);
   auto own_spi = header->from_initiator ? header->responder_spi : header->initiator_spi;
   auto at = by_spi_.find(own_spi);
-  if (at != by_spi_.end()) return forward(at->second, received.what);
-  if (reception_.has(own_spi)) return spawn_responder(received.what, *header);
+  if (at != by_spi_.end()) return forward(at->second, received);
+  if (reception_.has(own_spi)) return spawn_responder(received, *header);
   auto closed = closed_.find(own_spi);
   if (closed == closed_.end()) return drop("unknown SPI", what);
   answer_for_closed(*closed->second, what, *header);

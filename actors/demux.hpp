@@ -42,7 +42,8 @@ class demux final : public actor_base {
     std::optional<init_key> half_open;  // present while counted as half-open
   };
 
-  void on_packet(const receive_packet& received);
+  void on_packet(const packet_ptr& received);
+  void admit_new_peers_waiting();
   void forward(entry& to, const packet_ptr& what);
   void spawn_responder(const packet_ptr& what, const wire::header& header);
   void drop(const char* why, const packet& what);

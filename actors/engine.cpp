@@ -7,6 +7,8 @@
 #include "actors/assembly.hpp"
 #include "actors/bridge.hpp"
 #include "actors/engine_parts.hpp"
+#include "actors/errand.hpp"
+#include "actors/front_door.hpp"
 #include "actors/impaired.hpp"
 #include "actors/live_network.hpp"
 #include "actors/scheduler_policy.hpp"
@@ -33,6 +35,17 @@ void record_warning(journal& facts, const std::string& warning) {
   said.story = "data plane: {what}";
   facts.record(std::move(said));
 }
+
+// New peers are admitted when the scheduler has nothing else to do.
+void call_at_leisure(caf::actor_system& system, services& shared) {
+  auto admission =
+      caf::make_counted<errand>(errand_rank::at_leisure, [weak = shared.demux.actor().address()] {
+        if (auto there = caf::actor_cast<caf::actor>(weak))
+          demux_handle{there}.tell(admit_new_peers{});
+      });
+  shared.door->call_with([admission, &at = system.scheduler()] { do_errand(at, admission); });
+}
+
 }  // namespace
 
 result<std::unique_ptr<engine>> engine::start(engine_options options) {
@@ -63,7 +76,9 @@ result<std::unique_ptr<engine>> engine::start(engine_options options) {
   configure_scheduler(*parts.system_config, options.scheduler_threads);
   parts.system = std::make_unique<caf::actor_system>(*parts.system_config);
   auto& system = *parts.system;
+  parts.crypto->lend_brief_jobs(system.scheduler());
   spawn_tree(system, shared, parts.backend.get());
+  call_at_leisure(system, *shared);
   start_impairments(parts);
   if (options.on_event) {
     auto observer =

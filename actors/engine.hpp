@@ -28,8 +28,8 @@ struct engine_options {
   std::uint16_t ike_port = 500;
   std::uint16_t nat_port = 4500;  // 0: any free one, see engine::nat_port()
 
-  // Threads of the actor scheduler and of the crypto pool. 0: one for each CPU that the process may
-  // run on; more only take the work from each other.
+  // Threads of the actor scheduler, which also do brief crypto jobs, and those for long ones. 0:
+  // one for each CPU that the process may run on; more only take the work from each other.
   std::size_t scheduler_threads = 0;
   std::size_t crypto_threads = 0;
 

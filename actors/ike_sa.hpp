@@ -151,7 +151,6 @@ class ike_sa final : public actor_base {
   result<std::vector<bytes>> seal(exchange_type type, bool is_response, std::uint32_t message_id,
                                   const wire::payloads& payloads);
   wire::header header_of(exchange_type type, bool is_response, std::uint32_t message_id) const;
-  ikev2::msg_digest new_digest(const packet& what, const wire::header& header) const;
   void follow_peer(const packet& what);
   void move_children(const endpoint& remote);
   void note_drop(const char* why, const packet& what);

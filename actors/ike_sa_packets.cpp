@@ -1,5 +1,6 @@
 // The wire side of an IKE SA: windows, sealing and opening, retransmission (RFC 7296 §2.1 - §2.3).
 #include "actors/ike_sa.hpp"
+#include "actors/packets.hpp"
 #include "core/base/limits.hpp"
 #include "core/base/planted.hpp"
 #include "core/ikev2/exchanges/common.hpp"
@@ -153,15 +154,6 @@ void ike_sa::note_drop(const char* why, const packet& what) {
       "dropping a packet from {remote}: {why}");
 }
 
-ikev2::msg_digest ike_sa::new_digest(const packet& what, const wire::header& header) const {
-  ikev2::msg_digest md{shared_->digests};
-  md.header = header;
-  md.local = what.local;
-  md.remote = what.remote;
-  md.received_at = what.received_at;
-  return md;
-}
-
 void ike_sa::on_packet(const packet& what) {
   if (is_closed_) return;
   auto header = wire::parse_header(what.octets);
@@ -189,7 +181,7 @@ void ike_sa::on_init_packet(const packet& what, const wire::header& header) {
   if (!header.is_response || !outstanding_ || outstanding_->type != exchange_type::ike_sa_init)
     return note_drop("IKE_SA_INIT response not expected", what);
   auto message = wire::parse_message(what.octets);
-  auto md = new_digest(what, header);
+  auto md = new_digest(*shared_, what, header);
   if (message) {
     md.payloads = std::move(message->payloads);
     md.raw = what.octets;
@@ -226,7 +218,7 @@ void ike_sa::on_protected_packet(const packet& what, const wire::header& header)
   if (!header.is_response && opened->number == 1) first_request_datagram_ = what.octets;
   auto& assembler = header.is_response ? response_fragments_ : request_fragments_;
   auto first_inner = opened->first_inner;
-  auto md = new_digest(what, header);
+  auto md = new_digest(*shared_, what, header);
   md.is_protected = true;
   if (opened->total > 1) {
     auto whole = assembler.add(std::move(*opened));

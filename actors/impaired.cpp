@@ -166,10 +166,10 @@ void on_received(impairments& faults, const std::weak_ptr<live_network>& net, pa
   auto there = net.lock();
   if (!there) return;
   auto verdict = faults.on_message(false, what.remote, what.octets);
-  if (!verdict.fault) return there->admit(std::move(what));
+  if (!verdict.fault) return there->admit(what);
   switch (*verdict.fault) {
-    case fault_kind::duplicate: there->admit(what); return there->admit(std::move(what));
-    case fault_kind::corrupt: spoil(what.octets); return there->admit(std::move(what));
+    case fault_kind::duplicate: there->admit(what); return there->admit(what);
+    case fault_kind::corrupt: spoil(what.octets); return there->admit(what);
     case fault_kind::delay:
       return faults.later(verdict.delay, [net, held = std::move(what)] {
         if (auto still_there = net.lock()) still_there->admit(held);

@@ -7,6 +7,7 @@ namespace imago::actors {
 
 // The DEMUX sorts datagrams by SPI, admits new peers, answers with cookies under load.
 using demux_handle = handle<receive_packet,    // from a port's reader thread
+                            admit_new_peers,   // by the scheduler, at leisure
                             register_spi,      // by an ike_sa before its first packet leaves
                             half_open_ended,   // by an ike_sa when its peer is authenticated
                             keep_last_answer,  // by an ike_sa that closes

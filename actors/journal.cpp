@@ -4,6 +4,12 @@
 
 namespace imago::actors {
 
+namespace {
+
+constexpr auto gathering_time = std::chrono::milliseconds{5};
+
+}  // namespace
+
 std::string_view text_of(journal_level level) {
   switch (level) {
     case journal_level::audit: return "audit";
@@ -64,7 +70,7 @@ fact journal::stamped(fact what) const {
 void journal::record(fact what) {
   if (!enabled(what.level, what.group)) return;
   what = stamped(std::move(what));
-  bool was_empty = false;
+  bool wakes = false;
   {
     std::lock_guard guard{queue_mutex_};
     if (queue_.size() >= queue_max_) {
@@ -72,10 +78,10 @@ void journal::record(fact what) {
       overflowed_.fetch_add(1, std::memory_order_relaxed);
       return;
     }
-    was_empty = queue_.empty();
+    wakes = queue_.empty() && !is_gathering_;
     queue_.push_back(std::move(what));
   }
-  if (was_empty) wakeup_.notify_one();
+  if (wakes) wakeup_.notify_one();
 }
 
 std::size_t journal::drain() {
@@ -151,14 +157,17 @@ void journal::start() {
   thread_ = std::thread{[this] { run(); }};
 }
 
+// Facts that come in quick succession are written together: a wake-up and a system call for each
+// cost more than it does.
 void journal::run() {
   for (;;) {
-    {
-      std::unique_lock guard{queue_mutex_};
-      wakeup_.wait(guard, [this] { return stopping_ || !queue_.empty(); });
-      if (stopping_) return;
-    }
     drain();
+    std::unique_lock guard{queue_mutex_};
+    is_gathering_ = true;
+    wakeup_.wait_for(guard, gathering_time, [this] { return stopping_; });
+    is_gathering_ = false;
+    wakeup_.wait(guard, [this] { return stopping_ || !queue_.empty(); });
+    if (stopping_) return;
   }
 }
 

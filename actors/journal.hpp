@@ -236,6 +236,7 @@ class journal {
   std::deque<fact> queue_;
   std::uint64_t overflow_unreported_ = 0;
   bool stopping_ = false;
+  bool is_gathering_ = false;  // the thread looks again soon, by itself
 
   std::mutex sinks_mutex_;
   std::shared_ptr<const subscriptions> sinks_;

@@ -2,7 +2,11 @@
 
 #include <algorithm>
 
+#include "actors/front_door.hpp"
+#include "actors/packets.hpp"
 #include "core/base/limits.hpp"
+#include "core/ikev2/exchanges/common.hpp"
+#include "core/wire/message.hpp"
 #include "kernel_if/udp/local_address.hpp"
 
 namespace imago::actors {
@@ -25,9 +29,7 @@ result<std::shared_ptr<live_network>> live_network::open(const engine_options& o
     opened->nat_port_ = nat->local().port;
     opened->ports_.push_back({std::move(*nat), true});
   }
-  opened->gates_ = {std::make_shared<inbox_gate>(limits::demux_inbox_max),
-                    std::make_shared<inbox_gate>(limits::demux_cookies_max),
-                    std::make_shared<inbox_gate>(limits::demux_strangers_max)};
+  opened->gate_ = std::make_shared<inbox_gate>(limits::demux_inbox_max);
   return opened;
 }
 
@@ -63,39 +65,49 @@ void live_network::on_datagram(const endpoint& local, const endpoint& remote, by
     }
   }
   if (inspector_) return inspector_({local, remote, to_bytes(octets), shared_->time->now()});
-  auto kind = classify(octets);
-  auto place = inbox_gate::enter(gates_[kind]);  // before anything is copied
-  if (!place) {
-    ++dropped_;
-    return;
-  }
-  forward(kind, {local, remote, to_bytes(octets), shared_->time->now()}, std::move(place));
+  let_in(local, remote, octets);
 }
 
-void live_network::admit(packet what) {
-  auto kind = classify(what.octets);
-  auto place = inbox_gate::enter(gates_[kind]);
-  if (!place) {
-    ++dropped_;
-    return;
-  }
-  forward(kind, std::move(what), std::move(place));
+namespace {
+
+// By the fixed header alone (RFC 7296 §3.1); a cookie is the first payload (§2.6). Nothing: it is
+// no new peer's.
+std::optional<front_door::line> line_for(const wire::header& header) {
+  if (header.exchange != exchange_type::ike_sa_init || header.is_response ||
+      header.responder_spi != 0)
+    return std::nullopt;
+  return header.next_payload == payload_type::notify ? front_door::line::returning
+                                                     : front_door::line::stranger;
 }
 
-// By the fixed header alone (RFC 7296 §3.1); a cookie is the first payload (§2.6).
-live_network::traffic live_network::classify(bytes_view octets) {
+}  // namespace
+
+// Who is known goes straight to the demux, and first; new peers wait at the door.
+void live_network::let_in(const endpoint& local, const endpoint& remote, bytes_view octets) {
   auto header = wire::parse_header(octets);
-  if (!header) return stranger;
-  if (header->exchange != exchange_type::ike_sa_init || header->is_response) return known;
-  return header->next_payload == payload_type::notify ? returning : stranger;
+  if (!header) return void(++dropped_);
+  auto& door = *shared_->door;
+  auto now = shared_->time->now();
+  auto line = line_for(*header);
+  if (line == front_door::line::stranger && door.is_pressed())
+    return ask_for_cookie(local, remote, octets, *header, now);
+  auto what = [&] {
+    return std::make_shared<const packet>(packet{local, remote, to_bytes(octets), now});
+  };
+  if (line) return door.wait(*line, what());
+  auto place = inbox_gate::enter(gate_);  // before anything is copied
+  if (!place) return void(++dropped_);
+  shared_->demux.tell_in_haste(receive_packet{what(), std::move(place)});
 }
 
-void live_network::forward(traffic kind, packet what, std::shared_ptr<void> place) {
-  receive_packet message{std::make_shared<const packet>(std::move(what)), std::move(place)};
-  if (kind == known)
-    shared_->demux.tell_in_haste(std::move(message));
-  else
-    shared_->demux.tell(std::move(message));
+// Here and now: a flood of strangers is not worth the way to the demux.
+void live_network::ask_for_cookie(const endpoint& local, const endpoint& remote, bytes_view octets,
+                                  const wire::header& header, instant now) {
+  auto nonce = wire::find_nonce(octets);
+  if (!nonce || header.version >> 4 != 2 || header.initiator_spi == 0) return void(++dropped_);
+  auto cookie = shared_->door->make_cookie(now, *nonce, remote.address, header.initiator_spi);
+  answer_unprotected(*shared_, local, remote, header,
+                     ikev2::make_notify(notify_type::cookie, std::move(cookie)));
 }
 
 // The socket bound to this address, or to any of its family.

@@ -1,10 +1,10 @@
 // The engine's ports: UDP sockets and their reader thread.
 //
-// Data path, in: reader thread -> (NAT port: marker, keepalive or ESP) -> inbox gate -> demux.
+// Data path, in: reader thread -> (NAT port: marker, keepalive or ESP) -> inbox gate -> demux; new
+// peers: -> front door -> demux.
 // Out: any actor -> send_ike -> sendmsg, no queue.
 #pragma once
 
-#include <array>
 #include <atomic>
 #include <functional>
 
@@ -26,7 +26,7 @@ class live_network final : public network, public kernel_if::esp_sender {
   void inspect_received(std::function<void(packet)> inspector) {
     inspector_ = std::move(inspector);
   }
-  void admit(packet what);
+  void admit(const packet& what) { let_in(what.local, what.remote, what.octets); }
   // Returns when nothing more is delivered.
   void stop() { reader_.stop(); }
 
@@ -50,6 +50,9 @@ class live_network final : public network, public kernel_if::esp_sender {
     bool is_nat;
   };
   const port* port_for(const endpoint& local) const;
+  void let_in(const endpoint& local, const endpoint& remote, bytes_view octets);
+  void ask_for_cookie(const endpoint& local, const endpoint& remote, bytes_view octets,
+                      const wire::header& header, instant now);
   void on_datagram(const endpoint& local, const endpoint& remote, bytes_view octets,
                    std::size_t index);
 
@@ -58,12 +61,7 @@ class live_network final : public network, public kernel_if::esp_sender {
   std::optional<std::uint32_t> mark_;
   services_ptr shared_;
   kernel_if::backend* backend_ = nullptr;
-  // A flood of strangers must not keep out who returns a cookie, nor these who is known.
-  enum traffic : std::size_t { known, returning, stranger, traffic_count };
-  static traffic classify(bytes_view octets);
-  void forward(traffic kind, packet what, std::shared_ptr<void> place);
-
-  std::array<std::shared_ptr<inbox_gate>, traffic_count> gates_;
+  std::shared_ptr<inbox_gate> gate_;
   std::function<void(packet)> inspector_;
   std::atomic<std::uint64_t> dropped_{0}, sent_{0};
   kernel_if::udp_reader reader_;

@@ -30,7 +30,8 @@ struct receive_packet {
 };
 
 // --- demux ---
-struct register_spi {  // packets for our SPI go to that ike_sa, until it is DOWN
+struct admit_new_peers {};  // some wait at the front door (front_door.hpp)
+struct register_spi {       // packets for our SPI go to that ike_sa, until it is DOWN
   std::uint64_t own_spi = 0;
   caf::actor ike_sa;
 };
@@ -390,7 +391,7 @@ struct engine_stopped {};
 
 // clang-format off
 #define IMAGO_MESSAGES(X) \
-  X(kill) X(receive_packet) X(register_spi) X(half_open_ended) X(keep_last_answer) \
+  X(kill) X(receive_packet) X(admit_new_peers) X(register_spi) X(half_open_ended) X(keep_last_answer) \
   X(update_policy) X(initiate_ike_sa) X(run_task) X(task_ended) X(commit_exchange) \
   X(exchange_ended) X(send_exchange_request) X(child_rekey_wanted) X(child_expired) \
   X(child_started) X(child_used) X(activity_confirmed) X(peer_moved) X(adopt_children) \

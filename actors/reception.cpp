@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "actors/front_door.hpp"
+#include "actors/packets.hpp"
 #include "core/base/limits.hpp"
 #include "core/ikev2/exchanges/common.hpp"
 #include "core/ikev2/rows.hpp"
@@ -10,7 +12,6 @@ namespace imago::actors {
 
 namespace {
 
-constexpr auto cookie_secret_lifetime = std::chrono::seconds{60};
 // §2.12: for how long a key pair serves more than one peer when there are too many.
 constexpr auto key_reuse_time = std::chrono::seconds{1};
 
@@ -20,6 +21,9 @@ constexpr auto key_reuse_time = std::chrono::seconds{1};
 constexpr auto wait_max = std::chrono::milliseconds{30};
 constexpr auto standing = std::chrono::milliseconds{100};
 constexpr auto standing_forgotten = std::chrono::seconds{1};
+
+// At most so many times as many are ordered at once: about 5 ms of one core with X25519.
+constexpr std::size_t key_orders_max = 16;
 
 // A MODP key pair costs a hundred times what one of a curve does.
 std::size_t keys_ahead(ke_method method) {
@@ -31,31 +35,7 @@ std::size_t keys_ahead(ke_method method) {
   }
 }
 
-ikev2::msg_digest digest_of(const services& shared, const packet& what, const wire::header& header,
-                            wire::payloads payloads) {
-  ikev2::msg_digest md{shared.digests};
-  md.header = header;
-  md.local = what.local;
-  md.remote = what.remote;
-  md.received_at = what.received_at;
-  md.raw = what.octets;
-  md.payloads = std::move(payloads);
-  return md;
-}
-
 }  // namespace
-
-void answer_unprotected(const services& shared, const packet& what, const wire::header& asked,
-                        wire::notify_payload notify) {
-  wire::header header;
-  header.initiator_spi = asked.initiator_spi;
-  header.responder_spi = asked.responder_spi;
-  header.exchange = asked.exchange;
-  header.from_initiator = !asked.from_initiator;
-  header.is_response = true;
-  header.message_id = asked.message_id;
-  shared.net->send_ike(what.local, what.remote, wire::encode_message(header, {std::move(notify)}));
-}
 
 reception::reception(services_ptr shared, std::function<bool(std::uint64_t)> is_taken,
                      std::function<void(const char*, const packet&)> drop)
@@ -63,7 +43,6 @@ reception::reception(services_ptr shared, std::function<bool(std::uint64_t)> is_
       is_taken_{std::move(is_taken)},
       drop_{std::move(drop)},
       policy_{std::make_shared<const ikev2::policy>()},
-      cookies_{*shared_->library, *shared_->library, cookie_secret_lifetime},
       timer_{shared_->timers, timer_kind::half_open_due} {}
 
 reception::~reception() { end(); }
@@ -84,6 +63,8 @@ void reception::end() {
 bool reception::is_pressed() const {
   return by_init_.size() + waiting_count_ >= shared_->options.cookie_threshold;
 }
+
+void reception::note_pressure() { shared_->door->set_pressed(is_pressed()); }
 
 void reception::on_request(const packet_ptr& what, const wire::header& header) {
   auto known = by_init_.find({header.initiator_spi, what->remote});
@@ -126,13 +107,13 @@ bool reception::passes_cookie_check(const packet& what, const wire::header& head
   }
   auto now = shared_->time->now();
   const auto* cookie = wire::find_notify(message.payloads, notify_type::cookie);
-  if (cookie &&
-      cookies_.check(now, cookie->data, nonce->data, what.remote.address, header.initiator_spi))
+  if (cookie && shared_->door->check_cookie(now, cookie->data, nonce->data, what.remote.address,
+                                            header.initiator_spi))
     return true;
-  answer_unprotected(
-      *shared_, what, header,
-      ikev2::make_notify(notify_type::cookie, cookies_.make(now, nonce->data, what.remote.address,
-                                                            header.initiator_spi)));
+  auto made =
+      shared_->door->make_cookie(now, nonce->data, what.remote.address, header.initiator_spi);
+  answer_unprotected(*shared_, what.local, what.remote, header,
+                     ikev2::make_notify(notify_type::cookie, std::move(made)));
   return false;
 }
 
@@ -145,14 +126,16 @@ void reception::refuse(const packet& what, const wire::header& header, wire::not
                            {"reason", reason.text()}},
                 .story = "refusing IKE_SA_INIT from {remote} with {notify}: {reason}"};
   });
-  answer_unprotected(*shared_, what, header, std::move(answer));
+  answer_unprotected(*shared_, what.local, what.remote, header, std::move(answer));
 }
 
 // --- half-open IKE SAs ---
 
 void reception::make_half_open(const packet_ptr& what, const wire::header& header,
                                wire::message message) {
-  auto request = digest_of(*shared_, *what, header, std::move(message.payloads));
+  auto request = new_digest(*shared_, *what, header);
+  request.raw = what->octets;
+  request.payloads = std::move(message.payloads);
   auto row = ikev2::match(ikev2::sa_state::created, request);
   if (!row)
     return refuse(*what, header, ikev2::notify_about_syntax(request.payloads, row.failure()),
@@ -168,12 +151,13 @@ void reception::make_half_open(const packet_ptr& what, const wire::header& heade
     auto& waiting = stocks_[method].waiting;
     if (waiting_count_ >= limits::init_waiting_max) return drop_("waits for a key pair", *what);
     ++waiting_count_;
-    return waiting.push_back(what);
+    waiting.push_back(what);
+    return note_pressure();
   }
   auto own_spi = ikev2::make_ike_spi(*shared_->library);
   if (has(own_spi) || is_taken_(own_spi)) return drop_("SPI taken", *what);
-  auto made = ikev2::answer_init(shared_->flow_context(), *policy_, std::move(chosen),
-                                 std::move(request), own_spi, std::move(own));
+  auto made = ikev2::answer_init(shared_->flow_context(), std::move(chosen), std::move(request),
+                                 own_spi, std::move(own));
   if (!made)
     return refuse(*what, header, ikev2::make_notify(notify_type::invalid_syntax), made.failure(),
                   journal_level::audit);
@@ -193,6 +177,7 @@ void reception::make_half_open(const packet_ptr& what, const wire::header& heade
   by_init_[{header.initiator_spi, what->remote}] = own_spi;
   by_spi_.emplace(own_spi, std::move(made->agreed));
   ++shared_->half_open_count;
+  note_pressure();
   auto lifetime = shared_->options.half_open_lifetime;
   until_.emplace_back(shared_->time->now() + lifetime, own_spi);
   if (!timer_.is_armed()) timer_.arm(self_, lifetime);
@@ -217,6 +202,7 @@ void reception::remove(std::uint64_t own_spi) {
   by_init_.erase({at->second.initiator_spi, at->second.remote});
   by_spi_.erase(at);
   --shared_->half_open_count;
+  note_pressure();
 }
 
 ikev2::half_open reception::take(std::uint64_t own_spi) {
@@ -229,7 +215,10 @@ ikev2::half_open reception::take(std::uint64_t own_spi) {
   return taken;
 }
 
-void reception::forget(const init_key& key) { by_init_.erase(key); }
+void reception::forget(const init_key& key) {
+  by_init_.erase(key);
+  note_pressure();
+}
 
 bool reception::accept(const timer_due& due) {
   if (!timer_.accept(due)) return false;
@@ -271,7 +260,7 @@ void reception::order_keys(ke_method method, key_stock& stock) {
   if (stock.ordered != 0) return;
   crypto_task task;
   auto ahead = keys_ahead(method);
-  auto wanted = std::clamp(stock.waiting.size(), ahead, limits::key_order_max * ahead / 16);
+  auto wanted = std::clamp(stock.waiting.size(), ahead, key_orders_max * ahead);
   task.job = crypto::generate_key_exchanges_job{method, wanted};
   task.token = token_;
   task.reply_to = self_;
@@ -286,6 +275,7 @@ void reception::on_job_done(job_done& done) {
     stock.ordered = 0;
     auto waiting = std::exchange(stock.waiting, {});
     waiting_count_ -= waiting.size();
+    note_pressure();
     auto made = done.result.take();
     auto* keys = made ? std::get_if<crypto::key_exchanges_generated>(&*made) : nullptr;
     if (!keys) return;  // who waits asks again

@@ -15,7 +15,6 @@
 
 #include "actors/messages.hpp"
 #include "actors/services.hpp"
-#include "core/ikev2/cookie.hpp"
 #include "core/ikev2/half_open.hpp"
 
 namespace imago::actors {
@@ -31,10 +30,6 @@ struct init_key_hash {
     return std::hash<std::uint64_t>{}(key.initiator_spi) ^ std::hash<endpoint>{}(key.remote);
   }
 };
-
-// An answer without keys, to the endpoint that asked.
-void answer_unprotected(const services& shared, const packet& what, const wire::header& asked,
-                        wire::notify_payload notify);
 
 class reception {
  public:
@@ -56,7 +51,7 @@ class reception {
   bool has(std::uint64_t own_spi) const { return by_spi_.count(own_spi) != 0; }
   // Its peer has come back: it becomes an ike_sa. It counts as half-open until forget().
   ikev2::half_open take(std::uint64_t own_spi);
-  void forget(const init_key& key);
+  void forget(const init_key& key);  // it is authenticated, or gone
   const ikev2::policy_ptr& policy() const { return policy_; }
 
   std::size_t size() const { return by_spi_.size(); }
@@ -74,6 +69,7 @@ class reception {
   };
 
   bool is_pressed() const;
+  void note_pressure();
   bool must_wait(const packet& what);
   bool passes_cookie_check(const packet& what, const wire::header& header,
                            const wire::message& message);
@@ -91,7 +87,6 @@ class reception {
   std::function<void(const char*, const packet&)> drop_;
   caf::actor_addr self_;
   ikev2::policy_ptr policy_;
-  ikev2::cookie_jar cookies_;
   std::unordered_map<init_key, std::uint64_t, init_key_hash> by_init_;  // to our SPI
   std::unordered_map<std::uint64_t, ikev2::half_open> by_spi_;
   std::deque<std::pair<instant, std::uint64_t>> until_;  // oldest first

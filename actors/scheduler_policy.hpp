@@ -3,26 +3,38 @@
 // locks, runs the newest first and polls when idle, all of which an idle or an overloaded keying
 // daemon would feel.
 //
+// Errands (errand.hpp, CAF's subtype function_object) wait in a queue for each rank, which all
+// workers share: brief crypto jobs, and after everything else the admission of new peers. That
+// order is what finishes what has begun before anything new begins.
+//
 // No wake-up is lost: a worker says that it sleeps before it looks for the last time, and who
 // queues a job looks for sleepers afterwards. A run queue holds an actor at most once, so it is
-// bounded by the number of living actors, which admission bounds.
+// bounded by the number of living actors, which admission bounds; errands by who makes them.
 #pragma once
 
+#include <array>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <deque>
 #include <mutex>
+#include <utility>
 
 #include <caf/fwd.hpp>
 #include <caf/policy/unprofiled.hpp>
-#include <caf/resumable.hpp>
+
+#include "actors/errand.hpp"
 
 namespace imago::actors {
 
 // Selects this policy. Messages that an actor may handle in a row: few enough that nobody waits
 // long, enough that switching is cheap.
 inline constexpr std::size_t messages_in_a_row_max = 48;
+// Actors that a worker resumes before it does an errand that waits: a flood of messages does not
+// starve crypto. How long one at leisure waits at most for a worker that is never at leisure.
+inline constexpr std::size_t turns_before_errand = 2;
+inline constexpr auto leisure_wait_max = std::chrono::milliseconds{100};
 void configure_scheduler(caf::actor_system_config& config, std::size_t thread_count);
 
 class scheduler_policy : public caf::policy::unprofiled {
@@ -31,6 +43,13 @@ class scheduler_policy : public caf::policy::unprofiled {
     explicit coordinator_data(caf::scheduler::abstract_coordinator*) {}
     std::atomic<std::size_t> next_worker{0};
     std::atomic<std::size_t> sleeper_count{0};
+    struct errand_queue {
+      std::mutex mutex;
+      std::deque<caf::resumable*> waiting;
+      std::atomic<std::size_t> count{0};
+    };
+    std::array<errand_queue, errand_rank_count> errands;
+    std::atomic<std::chrono::steady_clock::time_point> last_leisure{};
   };
 
   struct worker_data {
@@ -43,10 +62,12 @@ class scheduler_policy : public caf::policy::unprofiled {
     std::deque<caf::resumable*> jobs;
     bool is_sleeping = false;
     bool is_called = false;  // somebody else has work: steal
+    std::size_t turns = 0;   // since the last errand; the worker's own
   };
 
   template <class Coordinator>
   void central_enqueue(Coordinator* all, caf::resumable* job) {
+    if (job->subtype() == caf::resumable::function_object) return enqueue_errand(all, job);
     auto index = d(all).next_worker.fetch_add(1, std::memory_order_relaxed) % all->num_workers();
     all->worker_by_id(index)->external_enqueue(job);
   }
@@ -91,14 +112,14 @@ class scheduler_policy : public caf::policy::unprofiled {
     auto& own = d(self);
     auto& sleeper_count = d(self->parent()).sleeper_count;
     for (;;) {
-      if (auto* job = take_oldest(own)) return job;
-      if (auto* job = steal(self)) return job;
+      if (auto* job = take_turn(self)) return job;
       {
         std::lock_guard guard{own.mutex};
         own.is_sleeping = true;
         ++sleeper_count;
       }
       auto* found = steal(self);  // the last look, after saying so
+      if (!found) found = take_any_errand(self);
       {
         std::unique_lock guard{own.mutex};
         if (!found) own.wakeup.wait(guard, [&] { return own.is_called || !own.jobs.empty(); });
@@ -115,9 +136,71 @@ class scheduler_policy : public caf::policy::unprofiled {
     while (auto* job = take_oldest(d(self))) each(job);
   }
   template <class Coordinator, class Function>
-  void foreach_central_resumable(Coordinator*, Function) {}  // there is no central queue
+  void foreach_central_resumable(Coordinator* all, Function each) {
+    for (auto& queue : d(all).errands)
+      for (auto* one : std::exchange(queue.waiting, {})) each(one);
+  }
 
  private:
+  template <class Worker>
+  static caf::resumable* take_turn(Worker* self) {
+    auto& own = d(self);
+    if (own.turns >= turns_before_errand) {
+      if (auto* due = take_errand(self, errand_rank::soon)) return due;
+      if (is_overdue(self))
+        if (auto* due = take_errand(self, errand_rank::at_leisure)) return due;
+    }
+    auto* job = take_oldest(own);
+    if (!job) job = steal(self);
+    if (!job) return take_any_errand(self);
+    ++own.turns;
+    return job;
+  }
+
+  template <class Worker>
+  static caf::resumable* take_any_errand(Worker* self) {
+    if (auto* one = take_errand(self, errand_rank::soon)) return one;
+    return take_errand(self, errand_rank::at_leisure);
+  }
+
+  // Looks at the time only if somebody waits.
+  template <class Worker>
+  static bool is_overdue(Worker* self) {
+    auto& all = d(self->parent());
+    if (queue_of(all, errand_rank::at_leisure).count.load() == 0) return false;
+    return std::chrono::steady_clock::now() - all.last_leisure.load() > leisure_wait_max;
+  }
+
+  template <class Worker>
+  static caf::resumable* take_errand(Worker* self, errand_rank rank) {
+    auto& all = d(self->parent());
+    if (rank == errand_rank::soon) d(self).turns = 0;
+    auto& queue = queue_of(all, rank);
+    if (queue.count.load() == 0) return nullptr;
+    std::lock_guard guard{queue.mutex};
+    if (queue.waiting.empty()) return nullptr;
+    auto* oldest = queue.waiting.front();
+    queue.waiting.pop_front();
+    queue.count.store(queue.waiting.size());
+    if (rank == errand_rank::at_leisure) all.last_leisure = std::chrono::steady_clock::now();
+    return oldest;
+  }
+
+  template <class Coordinator>
+  static void enqueue_errand(Coordinator* all, caf::resumable* job) {
+    auto& queue = queue_of(d(all), static_cast<errand*>(job)->rank());
+    {
+      std::lock_guard guard{queue.mutex};
+      queue.waiting.push_back(job);
+      queue.count.store(queue.waiting.size());
+    }
+    call_a_sleeper(all, 0);
+  }
+
+  static coordinator_data::errand_queue& queue_of(coordinator_data& all, errand_rank rank) {
+    return all.errands[static_cast<std::size_t>(rank)];
+  }
+
   static caf::resumable* take_oldest(worker_data& from) {
     std::lock_guard guard{from.mutex};
     if (from.jobs.empty()) return nullptr;
@@ -138,10 +221,14 @@ class scheduler_policy : public caf::policy::unprofiled {
 
   template <class Worker>
   static void call_a_sleeper(Worker* self) {
-    auto* all = self->parent();
+    call_a_sleeper(self->parent(), self->id() + 1);
+  }
+
+  template <class Coordinator>
+  static void call_a_sleeper(Coordinator* all, std::size_t first) {
     if (d(all).sleeper_count.load() == 0) return;
-    for (std::size_t step = 1; step < all->num_workers(); ++step) {
-      auto& other = d(all->worker_by_id((self->id() + step) % all->num_workers()));
+    for (std::size_t step = 0; step < all->num_workers(); ++step) {
+      auto& other = d(all->worker_by_id((first + step) % all->num_workers()));
       {
         std::lock_guard guard{other.mutex};
         if (!other.is_sleeping || other.is_called) continue;

@@ -35,6 +35,8 @@ class network {
   }
 };
 
+class front_door;
+
 struct services {
   engine_options options;
   std::shared_ptr<crypto::library> library;
@@ -44,6 +46,7 @@ struct services {
   std::shared_ptr<timer_wheel> timers;
   std::shared_ptr<crypto_executor> crypto;
   std::shared_ptr<actors::network> net;
+  std::shared_ptr<front_door> door;
   std::shared_ptr<ikev2::number_source> numbers;
   std::shared_ptr<crypto::certificate_cache> certificates;
   ikev2::digest_tally_ptr digests;

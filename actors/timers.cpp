@@ -151,11 +151,15 @@ struct timer_wheel::shard {
     lap = cursor / slot_count;
   }
 
+  std::optional<std::uint64_t> next_of_this_lap() const {
+    auto tick = near.next_occupied(cursor);
+    return tick && *tick < (lap + 1) * slot_count ? tick : std::nullopt;
+  }
+
   // No timer is due before: the next of this lap, else the beginning of a lap that has some.
   std::optional<std::uint64_t> next_tick() const {
     if (!armed_count) return {};
-    auto end = (lap + 1) * slot_count;
-    if (auto tick = near.next_occupied(cursor); tick && *tick < end) return tick;
+    if (auto tick = next_of_this_lap()) return tick;
     auto next = far.next_occupied(lap);
     return next ? std::optional{*next * slot_count} : std::nullopt;
   }
@@ -199,8 +203,7 @@ struct timer_wheel::shard {
   // The least due tick.
   std::optional<std::uint64_t> next_due() const {
     if (!armed_count) return {};
-    auto end = (lap + 1) * slot_count;
-    if (auto tick = near.next_occupied(cursor); tick && *tick < end) return tick;
+    if (auto tick = next_of_this_lap()) return tick;
     std::uint64_t least = std::numeric_limits<std::uint64_t>::max();
     if (auto next = far.next_occupied(lap))
       for (auto place = far.slots[*next % slot_count].first; place; place = nodes[place].next)

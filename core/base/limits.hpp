@@ -72,14 +72,13 @@ inline constexpr std::size_t policy_entries_max = 1024;
 inline constexpr std::size_t ike_sa_inbox_max = 2 * fragment_count_max;
 // IKE_SA_INIT requests that wait for a key pair: some 2 MB; each counts like a half-open IKE SA.
 inline constexpr std::size_t init_waiting_max = 4096;
-// Key pairs of one order: about 5 ms of one core with X25519.
-inline constexpr std::size_t key_order_max = 256;
-// Packets on their way to the demux, of three classes, so that a flood of one does not starve the
-// next; more is dropped unseen. Of IKE SAs, what arrives in some 20 ms:
+// Packets of IKE SAs on their way to the demux: what arrives in some 20 ms. More is dropped unseen.
 inline constexpr std::size_t demux_inbox_max = 8192;
-// IKE_SA_INIT requests that return a cookie: some 20 ms of work, those without: some 5 ms.
-inline constexpr std::size_t demux_cookies_max = 1024;
-inline constexpr std::size_t demux_strangers_max = 512;
+// IKE_SA_INIT requests at the front door, with a cookie and without, each: some 50 ms of work, 1
+// MB. The oldest gives way.
+inline constexpr std::size_t new_peers_waiting_max = 2048;
+// Those that the demux looks at before others get their turn: some 0.3 ms.
+inline constexpr std::size_t new_peers_in_a_row_max = 16;
 // IKE SAs that are gone but whose last response the peer may not have: as many as a gateway closes
 // in one retransmission span, some 6 MB. The oldest gives way; its peer then has to give up.
 inline constexpr std::size_t closed_ike_sas_max = 16384;
@@ -115,6 +114,8 @@ inline constexpr std::size_t control_output_max = 2 * 1024 * 1024;
 inline constexpr std::size_t control_events_max = control_output_max / 2;
 // A stream of events pauses above this until the client has read half of it.
 inline constexpr std::size_t control_stream_max = 256 * 1024;
+// Octets worth a wake-up of the I/O thread while more of the same stream is being made.
+inline constexpr std::size_t control_burst = 32 * 1024;
 // IKE SAs whose counters are asked for at once: enough to keep the data plane busy.
 inline constexpr std::size_t control_listing_batch = 64;
 

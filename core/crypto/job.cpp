@@ -170,4 +170,37 @@ std::string_view name_of(const job& job) {
   return names[job.index()];
 }
 
+namespace {
+
+constexpr std::size_t brief_count_max = 16;
+// A chain of two with keys of up to 4096 bits.
+constexpr std::size_t brief_chain_octets_max = 4096;
+
+bool is_brief_method(ke_method method) {
+  return method == ke_method::curve25519 || method == ke_method::ecp_256;
+}
+
+bool is_brief_one(const generate_key_exchange_job& job) { return is_brief_method(job.method); }
+bool is_brief_one(const generate_key_exchanges_job& job) {
+  return is_brief_method(job.method) && job.count <= brief_count_max;
+}
+bool is_brief_one(const respond_key_exchange_job& job) { return is_brief_method(job.method); }
+bool is_brief_one(const derive_shared_secret_job& job) {
+  return job.own && is_brief_method(job.own->method());
+}
+bool is_brief_one(const sign_job& job) {
+  return job.key && job.key->kind() != key_kind::rsa && job.key->public_half()->bits() <= 256;
+}
+bool is_brief_one(const verify_job& job) {
+  std::size_t octets = 0;
+  for (const auto& one : job.certificates) octets += one.size();
+  return octets <= brief_chain_octets_max;
+}
+
+}  // namespace
+
+bool is_brief(const job& job) {
+  return std::visit([](const auto& one) { return is_brief_one(one); }, job);
+}
+
 }  // namespace imago::crypto

@@ -90,5 +90,8 @@ result<verified> verify_shared_key(const library& library, prf_algorithm prf, by
 // Thread-safe; takes from microseconds to some milliseconds.
 job_result run(const library& library, job&& job);
 std::string_view name_of(const job& job);  // "sign_job"
+// Does it take less than about half a millisecond on a machine of today? Known from its kind and
+// the size of its inputs: X25519 and P-256, signing without RSA, verifying short chains.
+bool is_brief(const job& job);
 
 }  // namespace imago::crypto

@@ -26,6 +26,7 @@ struct half_open {
 // What a request that can be answered asks for.
 struct init_choice {
   connection_policy_ptr connection;
+  std::vector<connection_policy_ptr> candidates;  // that may turn out to be meant
   chosen_proposal chosen;
 };
 // It cannot: what tells the peer so. Nothing is kept, the same request gets the same answer.
@@ -43,8 +44,8 @@ struct init_answer {
   half_open agreed;
 };
 // `own`: of the method that was chosen. Errors: bad_key (the peer's public value has a wrong size).
-result<init_answer> answer_init(const flow_context& context, const policy& policy,
-                                init_choice choice, msg_digest request, std::uint64_t responder_spi,
+result<init_answer> answer_init(const flow_context& context, init_choice choice, msg_digest request,
+                                std::uint64_t responder_spi,
                                 std::shared_ptr<const crypto::key_exchange> own);
 
 // The peer has come back and `shared_secret` is derived: the keys. Errors: unsupported_algorithm,

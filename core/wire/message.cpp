@@ -177,6 +177,30 @@ result<message> parse_message(bytes_view datagram) {
   return message{*header, *std::move(list)};
 }
 
+std::optional<bytes_view> find_nonce(bytes_view datagram) {
+  auto header = parse_header(datagram);
+  if (!header) return std::nullopt;
+  reader in{datagram.subspan(header_size)};
+  auto type = header->next_payload;
+  for (std::size_t count = 0; count < limits::payload_count_max; ++count) {
+    if (type == payload_type::none || type == payload_type::encrypted ||
+        type == payload_type::encrypted_fragment)
+      return std::nullopt;
+    auto next = static_cast<payload_type>(in.u8());
+    (void)in.u8();
+    std::size_t size = in.u16();
+    if (!in.ok() || size < generic_header_size || size - generic_header_size > in.size_left())
+      return std::nullopt;
+    auto body = in.take(size - generic_header_size);
+    if (type == payload_type::nonce) {
+      if (body.size() < nonce_size_min || body.size() > nonce_size_max) return std::nullopt;
+      return body;
+    }
+    type = next;
+  }
+  return std::nullopt;
+}
+
 bytes encode_payloads(const payloads& payloads) {
   writer out;
   for (std::size_t i = 0; i < payloads.size(); ++i) {

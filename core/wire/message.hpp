@@ -39,6 +39,10 @@ struct message {
 // bad_value, trailing_octets, limit_exceeded (more than payload_count_max).
 result<payloads> parse_payloads(payload_type first, bytes_view chain);
 result<message> parse_message(bytes_view datagram);
+// The data of the first Nonce payload of an unprotected message; the other payloads are stepped
+// over, not looked into. For who answers without keeping anything (§2.6). Nothing: there is none,
+// it has not 16 to 256 octets (§3.9), or the chain is broken before it.
+std::optional<bytes_view> find_nonce(bytes_view datagram);
 
 // The chain's octets; its first type is type_of(payloads.front()) or none. Empty if it cannot be
 // said: a payload over 65535 octets, a count over its field, a sealed payload that is not the last.

@@ -8,7 +8,8 @@ namespace imago::wire {
 template <class codec>
 void fields(codec& c, field_of<codec, nonce_payload>& payload) {
   c.rest(payload.data);
-  c.require(payload.data.size() >= 16 && payload.data.size() <= 256, errc::bad_length);
+  c.require(payload.data.size() >= nonce_size_min && payload.data.size() <= nonce_size_max,
+            errc::bad_length);
 }
 IMAGO_WIRE_INSTANTIATE(nonce_payload);
 

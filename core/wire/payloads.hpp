@@ -68,6 +68,7 @@ struct authentication_payload {
   bytes data;
   friend bool operator==(const authentication_payload&, const authentication_payload&) = default;
 };
+inline constexpr std::size_t nonce_size_min = 16, nonce_size_max = 256;
 struct nonce_payload {
   bytes data;  // 16 to 256 octets
   friend bool operator==(const nonce_payload&, const nonce_payload&) = default;

@@ -1,6 +1,7 @@
 #include "actors/crypto_pool.hpp"
 
 #include <latch>
+#include <map>
 
 #include <doctest/doctest.h>
 
@@ -249,4 +250,61 @@ TEST_CASE("crypto: actors may die at any moment of their jobs") {
     CHECK(end.done + end.skipped + end.late + end.shed == 1000);
   }
   CHECK(counted->text() == "");
+}
+
+TEST_CASE("crypto: brief jobs are the scheduler's errands, long ones are not") {
+  engine_room room{1};
+  auto threads = std::make_shared<std::map<bool, std::thread::id>>();
+  auto mutex = std::make_shared<std::mutex>();
+  thread_crypto_pool pool{1, [=](crypto::job&& job) -> crypto::job_result {
+                            std::lock_guard guard{*mutex};
+                            (*threads)[crypto::is_brief(job)] = std::this_thread::get_id();
+                            return crypto::signature_made{};
+                          }};
+  auto worker_thread = std::make_shared<std::promise<std::thread::id>>();
+  do_errand(room.system.scheduler(), caf::make_counted<errand>(errand_rank::soon, [=] {
+              worker_thread->set_value(std::this_thread::get_id());
+            }));
+  auto of_scheduler = worker_thread->get_future().get();
+  pool.lend_brief_jobs(room.system.scheduler());
+  auto results = std::make_shared<std::latch>(2);
+  auto who = room.spawn<waiter>(results);
+  auto brief = task_for(who, 1);
+  brief.job = crypto::verify_job{};
+  auto lengthy = task_for(who, 2);
+  lengthy.job = crypto::generate_key_exchange_job{ke_method::modp_4096};
+  CHECK(pool.submit(std::move(brief)));
+  CHECK(pool.submit(std::move(lengthy)));
+  results->wait();
+  CHECK(threads->at(true) == of_scheduler);
+  CHECK(threads->at(false) != of_scheduler);
+  CHECK(pool.counters().done == 2);
+  caf::anon_send(who, retire{});
+}
+
+TEST_CASE("crypto: brief jobs that wait when the pool stops are dropped and counted") {
+  engine_room room{1};
+  auto busy = std::make_shared<gate>();
+  do_errand(room.system.scheduler(), caf::make_counted<errand>(errand_rank::soon, [busy] {
+              busy->entered.count_down();
+              busy->opened.wait();
+            }));
+  busy->entered.wait();
+  thread_crypto_pool pool{1, &copy_as_signature, 2};
+  pool.lend_brief_jobs(room.system.scheduler());
+  for (std::uint64_t id = 1; id <= 3; ++id) {
+    auto task = task_for({}, id);
+    task.job = crypto::verify_job{};
+    CHECK(pool.submit(std::move(task)) == (id <= 2));
+  }
+  CHECK(pool.counters().waiting == 2);
+  pool.stop();
+  CHECK(pool.counters().shed == 3);
+  CHECK(pool.counters().waiting == 0);
+  busy->opener.set_value();
+  // Its errands find nothing to do, and the pool outlives them.
+  std::promise<void> reached;
+  do_errand(room.system.scheduler(),
+            caf::make_counted<errand>(errand_rank::soon, [&reached] { reached.set_value(); }));
+  reached.get_future().wait();
 }

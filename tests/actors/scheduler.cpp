@@ -1,4 +1,7 @@
 #include <atomic>
+#include <latch>
+#include <limits>
+#include <thread>
 
 #include <doctest/doctest.h>
 
@@ -157,4 +160,80 @@ TEST_CASE("scheduler: idle workers take what waits behind a busy one") {
   others.push_back(busy);
   others.push_back(also_busy);
   for (auto& each : others) caf::anon_send(each, retire{});
+}
+
+namespace {
+
+// A room whose only worker is held until the test lets it go.
+struct held_room {
+  explicit held_room(std::shared_ptr<std::vector<int>> order) : busy{room.spawn<worker>(order)} {
+    auto entered = std::make_shared<std::promise<void>>();
+    caf::anon_send(busy, hold{entered, release.get_future().share()});
+    entered->get_future().wait();
+  }
+  void ask(errand_rank rank, std::function<void()> work) {
+    do_errand(room.system.scheduler(), caf::make_counted<errand>(rank, std::move(work)));
+  }
+  engine_room room{1};
+  std::promise<void> release;
+  caf::actor busy;
+};
+
+}  // namespace
+
+TEST_CASE("scheduler: errands come after actors, those at leisure after all others") {
+  auto order = std::make_shared<std::vector<int>>();
+  held_room held{order};
+  auto reached = std::make_shared<std::promise<void>>();
+  held.ask(errand_rank::at_leisure, [=] {
+    order->push_back(200);
+    reached->set_value();
+  });
+  held.ask(errand_rank::soon, [=] { order->push_back(100); });
+  auto other = held.room.spawn<worker>(order);
+  caf::anon_send(other, token{1});
+  held.release.set_value();
+  reached->get_future().wait();
+  // One turn of an actor, and what waits soon is done; who is at leisure waits for them all.
+  CHECK(*order == std::vector<int>{1, 100, 200});
+  for (auto& each : {held.busy, other}) caf::anon_send(each, retire{});
+}
+
+TEST_CASE("scheduler: actors that never rest do not starve errands of either rank") {
+  auto all = std::make_shared<goal>();
+  all->tokens_left = 1;
+  auto done = std::make_shared<std::latch>(2);
+  {
+    engine_room room{1};
+    auto ring = std::vector<caf::actor>{room.spawn<passer>(all), room.spawn<passer>(all)};
+    caf::anon_send(ring[0], successor{ring[1]});
+    caf::anon_send(ring[1], successor{ring[0]});
+    caf::anon_send(ring[0], token{std::numeric_limits<int>::max()});
+    for (auto rank : {errand_rank::soon, errand_rank::at_leisure})
+      do_errand(room.system.scheduler(),
+                caf::make_counted<errand>(rank, [done] { done->count_down(); }));
+    done->wait();
+    CHECK(all->tokens_left == 1);  // the token is still passed around
+    for (auto& each : ring) caf::anon_send<caf::message_priority::high>(each, retire{});
+  }
+}
+
+TEST_CASE("scheduler: errands of four threads are all done, each once") {
+  auto count = std::make_shared<std::atomic<int>>(0);
+  auto done = std::make_shared<std::latch>(4000);
+  {
+    engine_room room{4};
+    auto one = caf::make_counted<errand>(errand_rank::soon, [=] {
+      ++*count;
+      done->count_down();
+    });
+    std::vector<std::thread> askers;
+    for (int i = 0; i < 4; ++i)
+      askers.emplace_back([&] {
+        for (int j = 0; j < 1000; ++j) do_errand(room.system.scheduler(), one);
+      });
+    for (auto& each : askers) each.join();
+    done->wait();
+  }
+  CHECK(*count == 4000);
 }

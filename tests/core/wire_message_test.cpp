@@ -1,4 +1,5 @@
 // Whole messages: published shapes both ways, truncation, damage, chains that do not hold together.
+#include <algorithm>
 #include <memory>
 
 #include <doctest/doctest.h>
@@ -252,6 +253,25 @@ TEST_CASE("find: the first payload of a kind, of an end, of a notify type") {
   REQUIRE(find_identification(all, false));
   CHECK(find_identification(all, false)->type == id_type::ipv4_addr);
   CHECK(!find_identification({}, true));
+}
+
+TEST_CASE("message: the nonce is found without reading the rest, or not at all") {
+  auto octets = from_hex(ike_sa_init_hex);
+  auto found = find_nonce(octets);
+  REQUIRE(found);
+  CHECK(to_bytes(*found) == octets_of(32, 0));
+  auto whole = encode_message(ike_sa_init().header, ike_sa_init().payloads);
+  for (std::size_t size = 0; size < whole.size(); ++size) {
+    auto block = std::make_unique<std::uint8_t[]>(size);  // a sanitizer sees any read past it
+    std::copy_n(whole.begin(), size, block.get());
+    CHECK_FALSE(find_nonce({block.get(), size}));  // the header's length is no longer true
+  }
+  auto head = ike_sa_init().header;
+  CHECK_FALSE(find_nonce(encode_message(head, {})));
+  CHECK_FALSE(find_nonce(encode_message(head, {nonce_payload{octets_of(15, 0)}})));
+  CHECK_FALSE(find_nonce(encode_message(head, {nonce_payload{octets_of(257, 0)}})));
+  CHECK(find_nonce(encode_message(head, {nonce_payload{octets_of(256, 0)}})));
+  CHECK_FALSE(find_nonce(encode_message(head, {sample_sealed().front()})));
 }
 
 TEST_CASE("describe: names by type, numbers for what has no name, nothing of the peer's octets") {

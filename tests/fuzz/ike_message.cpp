@@ -6,6 +6,12 @@ using namespace imago;
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   auto parsed = wire::parse_message({data, size});
+  auto nonce = wire::find_nonce({data, size});
+  if (parsed) {
+    const auto* same = wire::find<wire::nonce_payload>(parsed->payloads);
+    IMAGO_REQUIRE((same != nullptr) == nonce.has_value());
+    if (same) IMAGO_REQUIRE(to_bytes(*nonce) == same->data);
+  }
   if (!parsed) {
     IMAGO_REQUIRE(!parsed.failure().where.empty());
     return 0;

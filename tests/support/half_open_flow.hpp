@@ -18,7 +18,7 @@ inline flow process_ike_sa_init_request(flow_context context, sa_snapshot_ptr sa
   if (!own)
     co_return answered(sa, payloads_of(make_notify(notify_type::invalid_syntax)),
                        ike_failed{own.failure(), {}});
-  auto made = answer_init(context, *sa->policy, std::move(chosen), std::move(md), sa->responder_spi,
+  auto made = answer_init(context, std::move(chosen), std::move(md), sa->responder_spi,
                           std::make_shared<const crypto::key_exchange>(std::move(own->own)));
   if (!made)
     co_return answered(sa, payloads_of(make_notify(notify_type::invalid_syntax)),

@@ -155,11 +155,10 @@ flow initiate_ike_sa_init(flow_context context, sa_snapshot_ptr sa) {
 
 namespace {
 
-// Anchors of every connection that may turn out to be meant (RFC 7296 §3.7).
-std::optional<wire::certificate_request_payload> request_certificate(const policy& policy,
-                                                                     const ip_address& local,
-                                                                     const ip_address& remote) {
-  for (const auto& one : policy.for_addresses(local, remote)) {
+// Anchors of the first connection that may turn out to be meant and has some (RFC 7296 §3.7).
+std::optional<wire::certificate_request_payload> request_certificate(
+    const std::vector<connection_policy_ptr>& candidates) {
+  for (const auto& one : candidates) {
     if (one->config->remote.authentication != config::authentication::pubkey ||
         !one->config->sends_certificate_requests || one->remote_anchors->authorities().empty())
       continue;
@@ -184,7 +183,7 @@ std::variant<init_choice, init_refusal> choose_init(const policy& policy,
                                   protocol_id::ike, true, peer_ke->method);
     if (!chosen) continue;
     if (peer_ke->method == chosen->ike.key_exchange)
-      return init_choice{connection, std::move(*chosen)};
+      return init_choice{connection, std::move(list), std::move(*chosen)};
     writer wanted;
     wanted.u16(static_cast<std::uint16_t>(chosen->ike.key_exchange));
     return init_refusal{make_notify(notify_type::invalid_ke_payload, wanted.finish()),
@@ -193,8 +192,8 @@ std::variant<init_choice, init_refusal> choose_init(const policy& policy,
   return refuse({errc::no_proposal_chosen, "IKE"});
 }
 
-result<init_answer> answer_init(const flow_context& context, const policy& policy,
-                                init_choice choice, msg_digest request, std::uint64_t responder_spi,
+result<init_answer> answer_init(const flow_context& context, init_choice choice, msg_digest request,
+                                std::uint64_t responder_spi,
                                 std::shared_ptr<const crypto::key_exchange> own) {
   const auto* peer_ke = wire::find<wire::key_exchange_payload>(request.payloads);
   const auto* peer_nonce = wire::find<wire::nonce_payload>(request.payloads);
@@ -219,8 +218,7 @@ result<init_answer> answer_init(const flow_context& context, const policy& polic
   if (agreed.peer.nat_traversal)
     add_nat_detection(response, context, agreed.initiator_spi, responder_spi, agreed.local,
                       agreed.remote, feign);
-  if (auto wanted = request_certificate(policy, agreed.local.address, agreed.remote.address))
-    response.push_back(std::move(*wanted));
+  if (auto wanted = request_certificate(choice.candidates)) response.push_back(std::move(*wanted));
   if (agreed.peer.fragmentation &&
       choice.connection->config->fragmentation != config::fragmentation::no)
     response.push_back(make_notify(notify_type::ikev2_fragmentation_supported));

@@ -17,7 +17,7 @@ job_runner run_with(std::shared_ptr<const crypto::library> library) {
   };
 }
 
-void crypto_bench::perform(crypto_task task) {
+void crypto_bench::perform(crypto_task task, caf::execution_unit* worker) {
   if (task.token && task.token->is_cancelled()) {
     ++skipped_;
     return;
@@ -36,7 +36,7 @@ void crypto_bench::perform(crypto_task task) {
   }
   ++done_;
   receiver->enqueue(nullptr, caf::make_message_id(),
-                    caf::make_message(job_done{task.job_id, own(std::move(result))}), nullptr);
+                    caf::make_message(job_done{task.job_id, own(std::move(result))}), worker);
 }
 
 crypto_counters crypto_bench::counters(std::size_t waiting) const {
@@ -69,7 +69,8 @@ thread_crypto_pool::~thread_crypto_pool() { stop(); }
 
 void thread_crypto_pool::lend_brief_jobs(caf::scheduler::abstract_coordinator& scheduler) {
   std::lock_guard guard{mutex_};
-  errand_ = caf::make_counted<errand>(errand_rank::soon, [this] { do_brief_job(); });
+  errand_ = caf::make_counted<errand>(
+      errand_rank::soon, [this](caf::execution_unit* worker) { do_brief_job(worker); });
   scheduler_ = &scheduler;
 }
 
@@ -129,12 +130,12 @@ void thread_crypto_pool::work() {
   }
 }
 
-void thread_crypto_pool::do_brief_job() {
+void thread_crypto_pool::do_brief_job(caf::execution_unit* worker) {
   std::unique_lock guard{mutex_};
   if (brief_.tasks.empty()) return;  // stopped meanwhile
   auto task = brief_.take_oldest();
   guard.unlock();
-  bench_.perform(std::move(task));
+  bench_.perform(std::move(task), worker);
 }
 
 // The pool's lock is held.

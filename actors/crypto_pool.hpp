@@ -77,7 +77,8 @@ job_runner run_with(std::shared_ptr<const crypto::library> library);
 class crypto_bench {
  public:
   explicit crypto_bench(job_runner run) : run_{std::move(run)} {}
-  void perform(crypto_task task);
+  // `worker`: of the scheduler, if it is one that performs; else null.
+  void perform(crypto_task task, caf::execution_unit* worker = nullptr);
   void count_shed(std::size_t count = 1) { shed_ += count; }
   crypto_counters counters(std::size_t waiting) const;
 
@@ -112,7 +113,7 @@ class thread_crypto_pool final : public crypto_executor {
     crypto_task take_oldest();
   };
   void work();
-  void do_brief_job();
+  void do_brief_job(caf::execution_unit* worker);
 
   crypto_bench bench_;
   const std::size_t queue_max_;

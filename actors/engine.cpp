@@ -38,8 +38,8 @@ void record_warning(journal& facts, const std::string& warning) {
 
 // New peers are admitted when the scheduler has nothing else to do.
 void call_at_leisure(caf::actor_system& system, services& shared) {
-  auto admission =
-      caf::make_counted<errand>(errand_rank::at_leisure, [weak = shared.demux.actor().address()] {
+  auto admission = caf::make_counted<errand>(
+      errand_rank::at_leisure, [weak = shared.demux.actor().address()](caf::execution_unit*) {
         if (auto there = caf::actor_cast<caf::actor>(weak))
           demux_handle{there}.tell(admit_new_peers{});
       });

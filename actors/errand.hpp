@@ -15,14 +15,16 @@ namespace imago::actors {
 enum class errand_rank : std::uint8_t { soon, at_leisure };
 inline constexpr std::size_t errand_rank_count = 2;
 
-// May be queued any number of times at once: `work`, which must not throw, is done as often.
+// May be queued any number of times at once: `work`, which must not throw, is done as often. It is
+// given the worker that does it: what it wakes by that is resumed there, without another thread.
 class errand final : public caf::resumable, public caf::ref_counted {
  public:
-  errand(errand_rank rank, std::function<void()> work) : rank_{rank}, work_{std::move(work)} {}
+  using function = std::function<void(caf::execution_unit*)>;
+  errand(errand_rank rank, function work) : rank_{rank}, work_{std::move(work)} {}
   errand_rank rank() const { return rank_; }
   subtype_t subtype() const override { return function_object; }
-  resume_result resume(caf::execution_unit*, std::size_t) override {
-    work_();
+  resume_result resume(caf::execution_unit* worker, std::size_t) override {
+    work_(worker);
     return done;
   }
   void intrusive_ptr_add_ref_impl() override { ref(); }
@@ -30,7 +32,7 @@ class errand final : public caf::resumable, public caf::ref_counted {
 
  private:
   errand_rank rank_;
-  std::function<void()> work_;
+  function work_;
 };
 
 using errand_ptr = caf::intrusive_ptr<errand>;

@@ -178,7 +178,7 @@ class ike_sa final : public actor_base {
   void publish_if_changed() {
     if (is_changed_ && !is_closed_) publish_now();
   }
-  void publish_now(std::string_view state = {});
+  ike_sa_status_ptr publish_now(std::string_view state = {});
   void report(sa_event_kind kind, data_plane::spi child = 0, data_plane::spi new_child = 0,
               error reason = {});
   using fields = std::vector<fact_field>;

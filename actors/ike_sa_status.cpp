@@ -84,17 +84,18 @@ ike_sa_status_ptr ike_sa::make_status(std::string_view state) const {
   return status;
 }
 
-void ike_sa::publish_now(std::string_view state) {
+ike_sa_status_ptr ike_sa::publish_now(std::string_view state) {
   is_changed_ = false;
-  shared_->engine.tell(status_published{caf::actor_cast<caf::actor>(this), make_status(state)});
+  auto status = make_status(state);
+  shared_->engine.tell(status_published{caf::actor_cast<caf::actor>(this), status});
+  return status;
 }
 
 void ike_sa::report(sa_event_kind kind, data_plane::spi child, data_plane::spi new_child,
                     error reason) {
-  publish_if_changed();
   sa_event event;
   event.kind = kind;
-  event.ike_sa = make_status();
+  event.ike_sa = is_changed_ && !is_closed_ ? publish_now() : make_status();
   event.reason = std::move(reason);
   if (auto at = children_.find(child); at != children_.end()) {
     event.child = at->second.status.id;

@@ -1,6 +1,7 @@
 // What is asked of a data plane, what it answers, what it reports: plain values. RFC 4301's nouns.
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -28,7 +29,13 @@ struct sa_id {
   data_plane::direction direction{};
   ip_address destination;
   data_plane::spi spi = 0;
-  friend auto operator<=>(const sa_id&, const sa_id&) = default;
+  friend bool operator==(const sa_id&, const sa_id&) = default;
+  // By what differs most first: a gateway's inbound SAs all have the same destination.
+  friend std::strong_ordering operator<=>(const sa_id& one, const sa_id& other) {
+    if (auto order = one.spi <=> other.spi; order != 0) return order;
+    if (auto order = one.direction <=> other.direction; order != 0) return order;
+    return one.destination <=> other.destination;
+  }
 };
 
 // A mark on packets inside this host: (packet's mark & mask) == value. Mask 0: none.

@@ -262,7 +262,8 @@ TEST_CASE("crypto: brief jobs are the scheduler's errands, long ones are not") {
                             return crypto::signature_made{};
                           }};
   auto worker_thread = std::make_shared<std::promise<std::thread::id>>();
-  do_errand(room.system.scheduler(), caf::make_counted<errand>(errand_rank::soon, [=] {
+  do_errand(room.system.scheduler(),
+            caf::make_counted<errand>(errand_rank::soon, [=](caf::execution_unit*) {
               worker_thread->set_value(std::this_thread::get_id());
             }));
   auto of_scheduler = worker_thread->get_future().get();
@@ -285,7 +286,8 @@ TEST_CASE("crypto: brief jobs are the scheduler's errands, long ones are not") {
 TEST_CASE("crypto: brief jobs that wait when the pool stops are dropped and counted") {
   engine_room room{1};
   auto busy = std::make_shared<gate>();
-  do_errand(room.system.scheduler(), caf::make_counted<errand>(errand_rank::soon, [busy] {
+  do_errand(room.system.scheduler(),
+            caf::make_counted<errand>(errand_rank::soon, [busy](caf::execution_unit*) {
               busy->entered.count_down();
               busy->opened.wait();
             }));
@@ -305,6 +307,7 @@ TEST_CASE("crypto: brief jobs that wait when the pool stops are dropped and coun
   // Its errands find nothing to do, and the pool outlives them.
   std::promise<void> reached;
   do_errand(room.system.scheduler(),
-            caf::make_counted<errand>(errand_rank::soon, [&reached] { reached.set_value(); }));
+            caf::make_counted<errand>(errand_rank::soon,
+                                      [&reached](caf::execution_unit*) { reached.set_value(); }));
   reached.get_future().wait();
 }

@@ -171,7 +171,7 @@ struct held_room {
     caf::anon_send(busy, hold{entered, release.get_future().share()});
     entered->get_future().wait();
   }
-  void ask(errand_rank rank, std::function<void()> work) {
+  void ask(errand_rank rank, errand::function work) {
     do_errand(room.system.scheduler(), caf::make_counted<errand>(rank, std::move(work)));
   }
   engine_room room{1};
@@ -185,11 +185,11 @@ TEST_CASE("scheduler: errands come after actors, those at leisure after all othe
   auto order = std::make_shared<std::vector<int>>();
   held_room held{order};
   auto reached = std::make_shared<std::promise<void>>();
-  held.ask(errand_rank::at_leisure, [=] {
+  held.ask(errand_rank::at_leisure, [=](caf::execution_unit*) {
     order->push_back(200);
     reached->set_value();
   });
-  held.ask(errand_rank::soon, [=] { order->push_back(100); });
+  held.ask(errand_rank::soon, [=](caf::execution_unit*) { order->push_back(100); });
   auto other = held.room.spawn<worker>(order);
   caf::anon_send(other, token{1});
   held.release.set_value();
@@ -210,8 +210,9 @@ TEST_CASE("scheduler: actors that never rest do not starve errands of either ran
     caf::anon_send(ring[1], successor{ring[0]});
     caf::anon_send(ring[0], token{std::numeric_limits<int>::max()});
     for (auto rank : {errand_rank::soon, errand_rank::at_leisure})
-      do_errand(room.system.scheduler(),
-                caf::make_counted<errand>(rank, [done] { done->count_down(); }));
+      do_errand(
+          room.system.scheduler(),
+          caf::make_counted<errand>(rank, [done](caf::execution_unit*) { done->count_down(); }));
     done->wait();
     CHECK(all->tokens_left == 1);  // the token is still passed around
     for (auto& each : ring) caf::anon_send<caf::message_priority::high>(each, retire{});
@@ -223,7 +224,7 @@ TEST_CASE("scheduler: errands of four threads are all done, each once") {
   auto done = std::make_shared<std::latch>(4000);
   {
     engine_room room{4};
-    auto one = caf::make_counted<errand>(errand_rank::soon, [=] {
+    auto one = caf::make_counted<errand>(errand_rank::soon, [=](caf::execution_unit*) {
       ++*count;
       done->count_down();
     });

@@ -9,6 +9,8 @@ namespace {
 constexpr auto cookie_secret_lifetime = std::chrono::seconds{60};
 // Who waits longer has a queue before it that does not end (RFC 8289 §3).
 constexpr auto patience = std::chrono::milliseconds{10};
+// More than a moment in which the machine had something else to do.
+constexpr auto standing = std::chrono::milliseconds{100};
 
 }  // namespace
 
@@ -64,6 +66,12 @@ bool front_door::check_cookie(instant now, bytes_view cookie, bytes_view nonce,
                               const ip_address& from, std::uint64_t spi) {
   std::lock_guard guard{cookie_mutex_};
   return cookies_.check(now, cookie, nonce, from, spi);
+}
+
+bool front_door::is_behind(instant now) const {
+  std::lock_guard guard{mutex_};
+  const auto& returning = lines_[static_cast<std::size_t>(line::returning)];
+  return !returning.empty() && now - returning.front()->received_at > standing;
 }
 
 std::size_t front_door::waiting_count() const {

@@ -43,6 +43,9 @@ class front_door {
   bool check_cookie(instant now, bytes_view cookie, bytes_view nonce, const ip_address& from,
                     std::uint64_t spi);
 
+  // Do those wait for long who have returned a cookie? Then it would be in vain to ask more for
+  // one.
+  bool is_behind(instant now) const;
   std::size_t waiting_count() const;
   std::uint64_t dropped_count() const { return dropped_.load(std::memory_order_relaxed); }
 

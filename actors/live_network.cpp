@@ -89,8 +89,10 @@ void live_network::let_in(const endpoint& local, const endpoint& remote, bytes_v
   auto& door = *shared_->door;
   auto now = shared_->time->now();
   auto line = line_for(*header);
-  if (line == front_door::line::stranger && door.is_pressed())
+  if (line == front_door::line::stranger && door.is_pressed()) {
+    if (door.is_behind(now)) return void(++dropped_);
     return ask_for_cookie(local, remote, octets, *header, now);
+  }
   auto what = [&] {
     return std::make_shared<const packet>(packet{local, remote, to_bytes(octets), now});
   };

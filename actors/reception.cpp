@@ -60,11 +60,14 @@ void reception::end() {
 
 // --- admission ---
 
-bool reception::is_pressed() const {
-  return by_init_.size() + waiting_count_ >= shared_->options.cookie_threshold;
+// Pressed from the threshold on, until it is well below it: at the threshold itself each peer that
+// comes back would open the door to a flood for a moment.
+void reception::note_pressure() {
+  auto load = by_init_.size() + waiting_count_;
+  auto threshold = shared_->options.cookie_threshold;
+  is_pressed_ = load >= threshold || (is_pressed_ && load >= threshold - threshold / 4);
+  shared_->door->set_pressed(is_pressed_);
 }
-
-void reception::note_pressure() { shared_->door->set_pressed(is_pressed()); }
 
 void reception::on_request(const packet_ptr& what, const wire::header& header) {
   auto known = by_init_.find({header.initiator_spi, what->remote});
@@ -82,7 +85,7 @@ void reception::on_request(const packet_ptr& what, const wire::header& header) {
     return refuse(*what, header, ikev2::make_notify(notify_type::invalid_syntax), message.failure(),
                   journal_level::detail);
   }
-  if (is_pressed() && !passes_cookie_check(*what, header, *message)) return;
+  if (is_pressed_ && !passes_cookie_check(*what, header, *message)) return;
   make_half_open(what, header, std::move(*message));
 }
 
@@ -241,13 +244,13 @@ void reception::forget_expired() {
 std::shared_ptr<const crypto::key_exchange> reception::take_key(ke_method method) {
   auto& stock = stocks_[method];
   auto now = shared_->time->now();
-  if (is_pressed() && stock.reused && now < stock.reused_until) return stock.reused;
+  if (is_pressed_ && stock.reused && now < stock.reused_until) return stock.reused;
   stock.reused.reset();
   std::shared_ptr<const crypto::key_exchange> key;
   if (!stock.fresh.empty()) {
     key = std::move(stock.fresh.back());
     stock.fresh.pop_back();
-    if (is_pressed()) {
+    if (is_pressed_) {
       stock.reused = key;
       stock.reused_until = now + key_reuse_time;
     }

@@ -39,7 +39,10 @@ class reception {
   ~reception();
 
   // Of the actor that it lives in: to whom key pairs and timers come.
-  void begin(const caf::actor_addr& self) { self_ = self; }
+  void begin(const caf::actor_addr& self) {
+    self_ = self;
+    note_pressure();
+  }
   void end();
   void set_policy(ikev2::policy_ptr policy) { policy_ = std::move(policy); }
 
@@ -68,7 +71,6 @@ class reception {
     std::deque<packet_ptr> waiting;
   };
 
-  bool is_pressed() const;
   void note_pressure();
   bool must_wait(const packet& what);
   bool passes_cookie_check(const packet& what, const wire::header& header,
@@ -95,6 +97,7 @@ class reception {
   instant last_late_;
   std::map<ke_method, key_stock> stocks_;
   std::size_t waiting_count_ = 0;
+  bool is_pressed_ = false;
   std::uint64_t next_job_ = 1;
   std::shared_ptr<cancel_token> token_ = std::make_shared<cancel_token>();
 };

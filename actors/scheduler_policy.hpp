@@ -109,6 +109,7 @@ class scheduler_policy : public caf::policy::unprofiled {
 
   template <class Worker>
   caf::resumable* dequeue(Worker* self) {
+    works_for = self->parent();
     auto& own = d(self);
     auto& sleeper_count = d(self->parent()).sleeper_count;
     for (;;) {
@@ -142,6 +143,9 @@ class scheduler_policy : public caf::policy::unprofiled {
   }
 
  private:
+  // Whose worker the calling thread is; null: nobody's. An engine is not the only one in a process.
+  static inline thread_local const void* works_for = nullptr;
+
   template <class Worker>
   static caf::resumable* take_turn(Worker* self) {
     auto& own = d(self);
@@ -186,15 +190,18 @@ class scheduler_policy : public caf::policy::unprofiled {
     return oldest;
   }
 
+  // As with jobs: the first of a worker's own errands can wait for it.
   template <class Coordinator>
   static void enqueue_errand(Coordinator* all, caf::resumable* job) {
     auto& queue = queue_of(d(all), static_cast<errand*>(job)->rank());
+    std::size_t count;
     {
       std::lock_guard guard{queue.mutex};
       queue.waiting.push_back(job);
-      queue.count.store(queue.waiting.size());
+      count = queue.waiting.size();
+      queue.count.store(count);
     }
-    call_a_sleeper(all, 0);
+    if (count > 1 || works_for != all) call_a_sleeper(all, 0);
   }
 
   static coordinator_data::errand_queue& queue_of(coordinator_data& all, errand_rank rank) {

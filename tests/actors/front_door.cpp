@@ -55,6 +55,18 @@ TEST_CASE("front door: when the first has waited too long, the newest is served 
   CHECK(of.take(30ms, 4) == std::vector<int>{1, 2, 3, 4});
 }
 
+TEST_CASE("front door: it is behind while somebody who has returned a cookie waits for long") {
+  house of;
+  CHECK_FALSE(of.door.is_behind(instant{1s}));
+  of.come(line::stranger, 1);
+  CHECK_FALSE(of.door.is_behind(instant{1s}));
+  of.come(line::returning, 2, 1s);
+  CHECK_FALSE(of.door.is_behind(instant{1100ms}));
+  CHECK(of.door.is_behind(instant{1101ms}));
+  of.take(1101ms, 1);
+  CHECK_FALSE(of.door.is_behind(instant{1101ms}));
+}
+
 TEST_CASE("front door: a line that is full drops who has waited longest, and counts it") {
   house of;
   auto count = static_cast<std::uint16_t>(limits::new_peers_waiting_max + 2);

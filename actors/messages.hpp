@@ -391,8 +391,8 @@ struct engine_stopped {};
 
 // clang-format off
 #define IMAGO_MESSAGES(X) \
-  X(kill) X(receive_packet) X(admit_new_peers) X(register_spi) X(half_open_ended) X(keep_last_answer) \
-  X(update_policy) X(initiate_ike_sa) X(run_task) X(task_ended) X(commit_exchange) \
+  X(kill) X(receive_packet) X(admit_new_peers) X(register_spi) X(half_open_ended) \
+  X(keep_last_answer) X(update_policy) X(initiate_ike_sa) X(run_task) X(task_ended) X(commit_exchange) \
   X(exchange_ended) X(send_exchange_request) X(child_rekey_wanted) X(child_expired) \
   X(child_started) X(child_used) X(activity_confirmed) X(peer_moved) X(adopt_children) \
   X(receive_response) X(commit_accepted) X(commit_refused) X(activate_child) X(stop_child_sa) \

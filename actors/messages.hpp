@@ -392,21 +392,22 @@ struct engine_stopped {};
 // clang-format off
 #define IMAGO_MESSAGES(X) \
   X(kill) X(receive_packet) X(admit_new_peers) X(register_spi) X(half_open_ended) \
-  X(keep_last_answer) X(update_policy) X(initiate_ike_sa) X(run_task) X(task_ended) X(commit_exchange) \
-  X(exchange_ended) X(send_exchange_request) X(child_rekey_wanted) X(child_expired) \
-  X(child_started) X(child_used) X(activity_confirmed) X(peer_moved) X(adopt_children) \
-  X(receive_response) X(commit_accepted) X(commit_refused) X(activate_child) X(stop_child_sa) \
-  X(stop_replaced) X(move_child) X(change_owner) X(kernel_request) X(kernel_reply) \
-  X(kernel_event) X(confirm_activity) X(transfer_leases) X(leases_transferred) X(backend_replied) \
-  X(backend_reported) X(initiate_connection) X(install_child_policy) X(uninstall_child_policy) \
-  X(restore_policies) X(policies_published) X(list_child_policies) X(child_policies_listed) \
-  X(update_connection) X(remove_connection) X(ike_sa_up) X(ike_sa_down) X(child_down) \
-  X(status_published) X(sa_event_happened) X(initiate_sa) X(terminate_sas) X(rekey_sas) \
-  X(kill_sas) X(selection_made) X(list_ike_sas) X(ike_sas_listed) X(replace_policy) \
-  X(connection_found) X(uplink_found) X(uplink_joined) X(pause_sending) X(resume_sending) \
-  X(probe_path) X(start_permitted) X(links_changed) X(routes_changed) X(join_uplink) \
-  X(peer_silent) X(peer_heard) X(request_start) X(start_ended) X(uplink_changed) \
-  X(subscribe_sa_events) X(count_engine) X(engine_counted) X(stop_engine) X(engine_stopped)
+  X(keep_last_answer) X(update_policy) X(initiate_ike_sa) X(run_task) X(task_ended) \
+  X(commit_exchange) X(exchange_ended) X(send_exchange_request) X(child_rekey_wanted) \
+  X(child_expired) X(child_started) X(child_used) X(activity_confirmed) X(peer_moved) \
+  X(adopt_children) X(receive_response) X(commit_accepted) X(commit_refused) \
+  X(activate_child) X(stop_child_sa) X(stop_replaced) X(move_child) X(change_owner) \
+  X(kernel_request) X(kernel_reply) X(kernel_event) X(confirm_activity) X(transfer_leases) \
+  X(leases_transferred) X(backend_replied) X(backend_reported) X(initiate_connection) \
+  X(install_child_policy) X(uninstall_child_policy) X(restore_policies) X(policies_published) \
+  X(list_child_policies) X(child_policies_listed) X(update_connection) X(remove_connection) \
+  X(ike_sa_up) X(ike_sa_down) X(child_down) X(status_published) X(sa_event_happened) \
+  X(initiate_sa) X(terminate_sas) X(rekey_sas) X(kill_sas) X(selection_made) X(list_ike_sas) \
+  X(ike_sas_listed) X(replace_policy) X(connection_found) X(uplink_found) X(uplink_joined) \
+  X(pause_sending) X(resume_sending) X(probe_path) X(start_permitted) X(links_changed) \
+  X(routes_changed) X(join_uplink) X(peer_silent) X(peer_heard) X(request_start) \
+  X(start_ended) X(uplink_changed) X(subscribe_sa_events) X(count_engine) X(engine_counted) \
+  X(stop_engine) X(engine_stopped)
 // clang-format on
 
 }  // namespace imago::actors

